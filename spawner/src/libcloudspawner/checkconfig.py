@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Check a jupyterhub_config.py before a hub runs with it: ``python -m libcloudspawner.checkconfig FILE``.
+
+JupyterHub itself finds a wrong value only when the class is used, and only logs a setting that does not exist.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from typing import Any
+
+from jupyterhub.app import JupyterHub
+from traitlets.config import Configurable
+
+
+def problems(path: str) -> list[str]:
+    """What is wrong with the configuration in ``path``, a sentence for each; empty if nothing is."""
+    app = JupyterHub()
+    app.log.setLevel("ERROR")
+    app.raise_config_file_errors = True
+    try:
+        app.load_config_file(os.path.abspath(path))
+        found = list(_unknown_settings(app))
+        for kind in (app.authenticator_class, app.spawner_class, app.proxy_class):
+            kind(parent=app)
+    except Exception as error:  # the file is arbitrary Python
+        return [f"{type(error).__name__}: {error}"]
+    return found
+
+
+def _unknown_settings(app: Any) -> Any:
+    configured = (*app.classes, app.authenticator_class, app.spawner_class, app.proxy_class)
+    kinds = {base.__name__: base for kind in configured for base in kind.mro() if issubclass(base, Configurable)}
+    for section, settings in app.config.items():
+        if section not in kinds:
+            continue
+        known = kinds[section].class_traits(config=True)
+        for name in settings:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {nearest[0]}?" if nearest else "."
+                yield f"c.{section}.{name} is not a setting of {section}{hint}"
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m libcloudspawner.checkconfig FILE", file=sys.stderr)
+        return 2
+    found = problems(sys.argv[1])
+    print("\n".join(found), file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

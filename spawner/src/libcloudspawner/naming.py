@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Names that are valid, unique and say whose they are.
+
+A user may be called anything. What comes out of here is lower case ASCII, begins and ends with a letter or a
+digit, contains no double dash, is short enough for where it is used, is the same tomorrow, and is never the
+same for two different users or servers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+INSTANCE_LENGTH = 63
+ACCOUNT_LENGTH = 32
+_DIGEST_LENGTH = 8
+_VALID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_LOOKS_DIGESTED = re.compile(rf".*-[0-9a-f]{{{_DIGEST_LENGTH}}}")
+
+
+def slug(text: str, length: int = INSTANCE_LENGTH) -> str:
+    """A valid name for ``text`` of at most ``length`` characters: itself where it is valid, else with a digest.
+
+    A text that looks as if it ended in a digest gets one too, or it could take another's name on purpose.
+    """
+    if len(text) <= length and _VALID.fullmatch(text) and not _LOOKS_DIGESTED.fullmatch(text):
+        return text
+    return _digested(text, text, length)
+
+
+def _digested(readable: str, identity: str, length: int) -> str:
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+    stem = re.sub(r"[^a-z0-9]+", "-", readable.lower()).strip("-")[: length - _DIGEST_LENGTH - 1].strip("-")
+    return f"{stem or 'x'}-{digest}"
+
+
+def instance_name(user: str, server: str = "") -> str:
+    """The name of the instance of a user's server; ``server`` is empty for the default one."""
+    if not server:
+        return slug(user)
+    return _digested(f"{user}-{server}", f"{user}\0{server}", INSTANCE_LENGTH)
+
+
+def account_name(template: str, user: str, user_id: int) -> str:
+    """The Unix account of a user, the same for all of the user's servers.
+
+    ``template`` may hold ``{USERNAME}`` and ``{USERID}``, SystemdSpawner's words.
+    """
+    fixed = len(template.replace("{USERNAME}", "").replace("{USERID}", str(user_id)))
+    return template.replace("{USERID}", str(user_id)).replace("{USERNAME}", slug(user, ACCOUNT_LENGTH - fixed))

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a user may choose. The lists are the administrator's; whatever a user sends is checked against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from jupyterhub.spawner import SpawnException
+from jupyterhub.traitlets import ByteSpecification
+from traitlets import TraitError
+
+from .rendering import render
+
+SIZE_FIELD = "userserver_size"
+IMAGE_FIELD = "userserver_image"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One line of a list that a user chooses from; ``name`` is what the provider calls it."""
+
+    name: str
+    display_name: str
+    description: str = ""
+    is_default: bool = False
+
+
+@dataclass(frozen=True)
+class Image(Offer):
+    """What an instance contains when it starts: an environment of a node, or an image of a cloud."""
+
+
+@dataclass(frozen=True)
+class Size(Offer):
+    """How large an instance is. Limits that are None here come from the Spawner's own settings."""
+
+    mem_limit: int | None = None
+    cpu_limit: float | None = None
+    tasks_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one start uses; None where there was nothing to choose from."""
+
+    size: Size | None
+    image: Image | None
+
+
+OfferType = TypeVar("OfferType", bound=Offer)
+
+
+def parse_sizes(value: Sequence[Any]) -> list[Size]:
+    """Sizes from pairs ("Display name", "name") or from dictionaries with Size's keys. Raises TraitError."""
+    sizes = [_parse(Size, item, ("mem_limit", "cpu_limit", "tasks_limit"), "userserver_sizes") for item in value]
+    return _distinct(sizes, "userserver_sizes")
+
+
+def parse_images(value: Sequence[Any]) -> list[Image]:
+    """Images from pairs ("Display name", "name") or from dictionaries with Image's keys. Raises TraitError."""
+    return _distinct([_parse(Image, item, (), "userserver_images") for item in value], "userserver_images")
+
+
+def _parse(kind: type[OfferType], item: Any, limits: tuple[str, ...], setting: str) -> OfferType:
+    if isinstance(item, (list, tuple)) and len(item) == 2 and all(isinstance(part, str) and part for part in item):
+        return kind(name=item[1], display_name=item[0])
+    known = ("name", "display_name", "description", "default", *limits)
+    if not isinstance(item, Mapping) or not isinstance(item.get("name"), str) or not item["name"]:
+        raise TraitError(
+            f'{setting}: {item!r} is neither a pair ("Display name", "name") nor a dictionary with a name.'
+        )
+    if unknown := sorted(set(item) - set(known)):
+        raise TraitError(f"{setting}: {item['name']} has unknown keys {unknown}; known are {list(known)}.")
+    return kind(
+        name=item["name"],
+        display_name=str(item.get("display_name") or item["name"]),
+        description=str(item.get("description") or ""),
+        is_default=bool(item.get("default", False)),
+        **{key: _limit(key, item[key], setting, item["name"]) for key in limits if item.get(key) is not None},
+    )
+
+
+def _limit(key: str, value: Any, setting: str, name: str) -> float | int:
+    try:
+        number = ByteSpecification().validate(None, value) if key == "mem_limit" else float(value)
+    except (TraitError, TypeError, ValueError):
+        number = 0
+    if number <= 0:
+        expected = 'bytes, or a number with K, M, G or T such as "2G"' if key == "mem_limit" else "a number above 0"
+        raise TraitError(f"{setting}: {key} of {name} must be {expected}, but is {value!r}.")
+    return int(number) if key == "tasks_limit" else number
+
+
+def _distinct(offers: list[OfferType], setting: str) -> list[OfferType]:
+    names = [offer.name for offer in offers]
+    if len(set(names)) != len(names):
+        raise TraitError(f"{setting}: each name may stand only once, but the names are {names}.")
+    if sum(offer.is_default for offer in offers) > 1:
+        raise TraitError(f"{setting}: only one may be the default.")
+    return offers
+
+
+def from_form(form_data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The form's lists of one string as plain strings; anything else is left for :func:`choose` to refuse."""
+    return {key: values[0] if len(values) == 1 else list(values) for key, values in form_data.items()}
+
+
+def choose(user_options: Mapping[str, Any], sizes: Sequence[Size], images: Sequence[Image]) -> Choice:
+    """The choice that ``user_options`` make. Raises SpawnException (HTTP 400) that names what is allowed."""
+    return Choice(
+        size=_chosen(user_options.get(SIZE_FIELD), sizes, SIZE_FIELD, "size"),
+        image=_chosen(user_options.get(IMAGE_FIELD), images, IMAGE_FIELD, "environment"),
+    )
+
+
+def _chosen(wanted: Any, offers: Sequence[OfferType], field: str, noun: str) -> OfferType | None:
+    if wanted is None or (wanted == "" and not offers):
+        return preselected(offers)
+    for offer in offers:
+        if offer.name == wanted:
+            return offer
+    allowed = ", ".join(offer.name for offer in offers) or "none, there is nothing to choose"
+    raise SpawnException(
+        f"There is no {noun} {wanted!r} here. Allowed values of {field}: {allowed}.",
+        reason=f"unknown-{noun}",
+    )
+
+
+def preselected(offers: Sequence[OfferType]) -> OfferType | None:
+    """The one marked as default, else the first."""
+    return next((offer for offer in offers if offer.is_default), offers[0] if offers else None)
+
+
+def render_form(sizes: Sequence[Size], images: Sequence[Image], current: Choice) -> str:
+    """The HTML of the choices, with ``current`` preselected; empty when there is nothing to choose."""
+    if len(sizes) < 2 and len(images) < 2:
+        return ""
+    return render(
+        "options_form.html.j2",
+        size_field=SIZE_FIELD,
+        image_field=IMAGE_FIELD,
+        sizes=[(size, in_words(size)) for size in sizes],
+        images=images,
+        current=current,
+    )
+
+
+def in_words(size: Size) -> str:
+    """``2 GB of memory, half a processor``; empty where a size sets no limits."""
+    words = []
+    if size.mem_limit is not None:
+        words.append(f"{memory_in_words(size.mem_limit)} of memory")
+    if size.cpu_limit is not None:
+        words.append(_processors_in_words(size.cpu_limit))
+    return ", ".join(words)
+
+
+def memory_in_words(number: int) -> str:
+    """A number of bytes in the largest unit that leaves at least 1: ``512 MB``, ``1.5 GB``."""
+    for exponent, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "KB")):
+        if number >= 1024**exponent:
+            return f"{round(number / 1024**exponent, 1):g} {unit}"
+    return f"{number} bytes"
+
+
+def _processors_in_words(number: float) -> str:
+    if number == 0.5:
+        return "half a processor"
+    return "1 processor" if number == 1 else f"{number:g} processors"
