@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from .providers.base import Instance, LaunchRequest, Provider, ProviderError, ProviderUnavailable, State
+from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, State
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Fleet:
             if not creation.cancel():
                 self._destroy_once_created(creation, request)
             raise
-        except ProviderUnavailable:
+        except OutcomeUnknown:
             self.destroy_in_background(request.name, request.request_id)
             raise
 
@@ -120,10 +120,6 @@ class Fleet:
         except ProviderError as error:
             lines = [f"(its log cannot be read: {error})"]
         return "\n".join([message, *lines])
-
-    async def destroy(self, name: str, request_id: str | None = None) -> None:
-        """Destroy an instance and wait until it is gone; goes on by itself when the caller stops waiting."""
-        await asyncio.shield(self.destroy_in_background(name, request_id))
 
     def destroy_in_background(self, name: str, request_id: str | None = None) -> asyncio.Task[None]:
         """Destroy an instance, trying again until the provider says that it is gone."""

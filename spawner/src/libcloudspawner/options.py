@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from jupyterhub.spawner import SpawnException
 from jupyterhub.traitlets import ByteSpecification
 from traitlets import TraitError
 
+from .errors import StartRefused
 from .rendering import render
 
 SIZE_FIELD = "userserver_size"
@@ -108,7 +108,7 @@ def from_form(form_data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 
 
 def choose(user_options: Mapping[str, Any], sizes: Sequence[Size], images: Sequence[Image]) -> Choice:
-    """The choice that ``user_options`` make. Raises SpawnException (HTTP 400) that names what is allowed."""
+    """The choice that ``user_options`` make. Raises StartRefused (HTTP 400) that names what is allowed."""
     return Choice(
         size=_chosen(user_options.get(SIZE_FIELD), sizes, SIZE_FIELD, "size"),
         image=_chosen(user_options.get(IMAGE_FIELD), images, IMAGE_FIELD, "environment"),
@@ -122,7 +122,7 @@ def _chosen(wanted: Any, offers: Sequence[OfferType], field: str, noun: str) -> 
         if offer.name == wanted:
             return offer
     allowed = ", ".join(offer.name for offer in offers) or "none, there is nothing to choose"
-    raise SpawnException(
+    raise StartRefused(
         f"There is no {noun} {wanted!r} here. Allowed values of {field}: {allowed}.",
         reason=f"unknown-{noun}",
     )

@@ -4,25 +4,27 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import uuid
 from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any
 
-from jupyterhub.spawner import SpawnException, Spawner
+from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
 from traitlets import Enum, Integer, List, Unicode, default, validate
 
 from . import naming, options
+from .errors import StartRefused
 from .fleet import Fleet, InstanceFailed
-from .providers.base import Instance, LaunchRequest, Limits, ProviderError, ProviderUnavailable, State
+from .providers.base import Instance, LaunchRequest, Limits, ProviderError, ProviderUnreachable, State
 from .providers.systemd import SystemdProvider
 
 STATE_VERSION = 1
 
 # What is left of start_timeout for reading the log and cleaning up once a start has failed.
 _CLEANUP_SECONDS = 5
+# Longer than a unit may take to stop; after that a user must be able to start anew.
+_STOP_SECONDS = 60
 
 
 @cache
@@ -149,7 +151,7 @@ class LibcloudSpawner(Spawner):
     def _render_options_form(self, _: Spawner) -> str:
         try:
             current = self._choose(self.orm_spawner.user_options or {})
-        except SpawnException:  # what was chosen last time is no longer offered
+        except StartRefused:  # what was chosen last time is no longer offered
             current = self._choose({})
         return options.render_form(
             options.parse_sizes(self.userserver_sizes), options.parse_images(self.userserver_images), current
@@ -200,7 +202,7 @@ class LibcloudSpawner(Spawner):
         try:
             return await self._start(request)
         except BaseException:
-            self._fleet.destroy_in_background(request.name, request.request_id)
+            await self._clean_up(request.request_id)
             raise
         finally:
             self._is_starting = False
@@ -212,18 +214,25 @@ class LibcloudSpawner(Spawner):
             instance = await self._fleet.launch(request)
             self._progress.add(40, "Your server was started. Waiting until it answers.")
             instance = await self._fleet.wait_until_ready(instance, max(1, self.start_timeout - _CLEANUP_SECONDS))
-        except ProviderUnavailable as error:
-            raise _for_the_user("The host of your server cannot be reached. Try again in a minute.", error, 503) from error
+        except ProviderUnreachable as error:
+            # Nothing was created, so there is nothing that a stop could wait for.
+            self.instance_name = ""
+            self.log.error("%s cannot be started: %s", self._log_name, error)
+            message = "The host of your server cannot be reached. Try again in a minute."
+            raise StartRefused(message, reason=error.reason, status_code=503) from error
         except ProviderError as error:
-            raise _for_the_user(str(error), error, 500) from error
+            raise StartRefused(str(error), reason=error.reason, status_code=500) from error
         except InstanceFailed as error:
-            raise _for_the_user(str(error), error, 500) from error
+            raise StartRefused(str(error), reason="instance-failed", status_code=500) from error
         self._progress.add(90, "Your server answers. Opening it.")
         return _url(instance)
 
     async def stop(self, now: bool = False) -> None:
-        """Destroy the instance; its home stays. Returns when it is gone."""
-        await self._fleet.destroy(self.instance_name)
+        """Destroy the instance; its home stays. Returns when it is gone, or goes on trying in the background."""
+        destruction = self._fleet.destroy_in_background(self.instance_name)
+        done, _ = await asyncio.wait([destruction], timeout=_STOP_SECONDS)
+        if not done:
+            self.log.error("%s is not gone after %d s; trying on in the background.", self._log_name, _STOP_SECONDS)
         self._revoke_forgotten_token()
 
     async def poll(self) -> int | None:
@@ -243,9 +252,15 @@ class LibcloudSpawner(Spawner):
         if instance and instance.state not in (State.STOPPED, State.FAILED):
             return None
         # JupyterHub does not call stop() for what is gone, yet files of it may be left.
-        self._fleet.destroy_in_background(self.instance_name)
+        await self._clean_up()
         self._revoke_forgotten_token()
         return instance.exit_status if instance else 0
+
+    async def _clean_up(self, request_id: str | None = None) -> None:
+        """Destroy the instance; what takes longer goes on in the background."""
+        if self.instance_name:
+            destruction = self._fleet.destroy_in_background(self.instance_name, request_id)
+            await asyncio.wait([destruction], timeout=_CLEANUP_SECONDS)
 
     def _revoke_forgotten_token(self) -> None:
         """Delete the server's API token, which JupyterHub itself cannot find again after a restart of the hub."""
@@ -315,17 +330,6 @@ class _Progress:
 def _in_words(request: LaunchRequest) -> str:
     size = options.Size("", "", mem_limit=request.limits.memory_bytes, cpu_limit=request.limits.cpus)
     return options.in_words(size) or "no limits"
-
-
-def _for_the_user(message: str, error: Exception, status: int) -> SpawnException:
-    first, *rest = message.split("\n")
-    return SpawnException(
-        message,
-        reason=getattr(error, "reason", "instance-failed"),
-        log_message=str(error),
-        message_html=f"<p>{html.escape(first)}</p>" + (f"<pre>{html.escape(chr(10).join(rest))}</pre>" if rest else ""),
-        status_code=status,
-    )
 
 
 def _url(instance: Instance) -> str:

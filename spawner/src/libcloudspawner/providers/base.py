@@ -78,11 +78,18 @@ class ProviderError(Exception):
         self.reason = reason
 
 
-class ProviderUnavailable(ProviderError):
-    """Nothing is known about the outcome: the provider could not be reached or did not answer in time."""
+class ProviderUnreachable(ProviderError):
+    """The provider could not be asked, so nothing has changed."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, reason="unavailable")
+        super().__init__(message, reason="unreachable")
+
+
+class OutcomeUnknown(ProviderError):
+    """The provider was asked and did not answer: what was asked may have been done, or be done later."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="unknown-outcome")
 
 
 class Provider(ABC):
@@ -92,7 +99,7 @@ class Provider(ABC):
     def create(self, request: LaunchRequest) -> Instance:
         """Create the instance of ``request``, in place of one of the same name.
 
-        Raises :class:`ProviderError` if it was not created, :class:`ProviderUnavailable` if that is unknown.
+        Raises :class:`ProviderError` if it was not created, :class:`OutcomeUnknown` if it may have been.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ import json
 import socket
 from typing import Any
 
-from .base import Instance, LaunchRequest, Provider, ProviderError, ProviderUnavailable, State
+from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
@@ -52,21 +52,24 @@ class SystemdProvider(Provider):
         return answer
 
     def _ask(self, **request: Any) -> dict[str, Any]:
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(_CONNECT_SECONDS)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_CONNECT_SECONDS)
+            try:
                 connection.connect(self._control_socket)
-                connection.settimeout(_ANSWER_SECONDS)
+            except OSError as error:
+                raise ProviderUnreachable(
+                    f"The control socket {self._control_socket} cannot be reached ({error.strerror or error}). "
+                    "Is jupyterhub-singleuserctl.socket running, and is the hub in its group?"
+                ) from error
+            connection.settimeout(_ANSWER_SECONDS)
+            try:
                 connection.sendall(json.dumps({"hub": self._hub, **request}).encode() + b"\n")
                 with connection.makefile("rb") as reply:
                     line = reply.readline()
-        except OSError as error:
-            raise ProviderUnavailable(
-                f"The node's control socket {self._control_socket} does not answer ({error.strerror or error}). "
-                "Is jupyterhub-singleuserctl.socket running, and is the hub in its group?"
-            ) from error
+            except OSError as error:
+                raise OutcomeUnknown(f"The control helper did not answer: {error.strerror or error}.") from error
         if not line:
-            raise ProviderUnavailable("The node's control helper ended without an answer; its journal says why.")
+            raise OutcomeUnknown("The control helper ended without an answer; its journal says why.")
         answer: dict[str, Any] = json.loads(line)
         if not answer["ok"]:
             raise ProviderError(answer["error"], reason=f"node-{answer['code']}")

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Ansible takes twice as long to start where Python may not keep what it compiles; roles copy spawner/, so not there.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-down test lint unit sanity molecule bench lock clean
+
+help: ## Say what can be made
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
+
+setup: ## Make .venv with the pinned tools
+	@tools/setup.sh
+
+demo: ## Bring up a hub in a container (DEMO_PORT=8000)
+	@tools/demo.sh up
+
+demo-down: ## Remove the hub that 'make demo' made
+	@tools/demo.sh down
+
+test: lint unit sanity molecule ## Run all tests
+
+lint: setup ## Check the style of everything, ansible-test sanity of the plugins included
+	tools/lint.sh
+
+unit: setup ## Run the tests that need no host
+	cd spawner && PYTHONPATH=src pytest -o cache_dir=../build/pytest
+	pytest tests/unit
+
+sanity: setup ## Run ansible-test sanity alone
+	tools/sanity.sh
+
+molecule: setup ## Set up a Debian host in a container and test it whole
+	molecule test --all
+
+bench: setup ## Measure
+	bench/run.sh
+
+lock: setup ## Make the lock files again (UPGRADE=1 for newer versions)
+	tools/lock.sh
+
+clean: demo-down ## Remove all that was made here: .venv, build, cached root file systems
+	tools/clean.sh

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import pytest
+from libcloudspawner import checkconfig
+
+GOOD = """\
+c.JupyterHub.spawner_class = "libcloudspawner.spawner.LibcloudSpawner"
+c.JupyterHub.authenticator_class = "dummy"
+c.JupyterHub.bind_url = "http://:8000/"
+c.JupyterHub.services = [{"name": "a", "api_token": "b"}]
+c.DummyAuthenticator.allow_all = True
+c.Authenticator.admin_users = {"admin"}
+c.Spawner.mem_limit = "1G"
+c.LibcloudSpawner.cpu_limit = 0.5
+c.LibcloudSpawner.userserver_sizes = [("Small", "small"), {"name": "large", "mem_limit": "2G"}]
+c.ConfigurableHTTPProxy.should_start = False
+"""
+
+
+@pytest.fixture(autouse=True)
+def _proxy_token(monkeypatch):
+    monkeypatch.setenv("CONFIGPROXY_AUTH_TOKEN", "unused")
+
+
+@pytest.fixture
+def problems(tmp_path):
+    def problems(text):
+        path = tmp_path / "jupyterhub_config.py"
+        path.write_text(text)
+        return checkconfig.problems(str(path))
+
+    return problems
+
+
+@pytest.mark.parametrize("text", ["", GOOD, GOOD + 'c.SomethingOfTheOperator.key = "value"\n'])
+def test_a_good_file_has_no_problems(problems, text):
+    assert problems(text) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("c.JupyterHub.prot = 1", "c.JupyterHub.prot is not a setting of JupyterHub; did you mean port?"),
+        ("c.Spawner.memlimit = '1G'", "c.Spawner.memlimit is not a setting of Spawner; did you mean mem_limit?"),
+        (
+            "c.LibcloudSpawner.userserver_size = []",
+            "c.LibcloudSpawner.userserver_size is not a setting of LibcloudSpawner; did you mean userserver_sizes?",
+        ),
+        ("c.DummyAuthenticator.zzzz = 1", "c.DummyAuthenticator.zzzz is not a setting of DummyAuthenticator."),
+    ],
+)
+def test_an_unknown_setting_is_named_with_the_nearest_that_exists(problems, line, sentence):
+    assert problems(f"{GOOD}{line}\n") == [sentence]
+
+
+def test_every_unknown_setting_is_named(problems):
+    assert len(problems(GOOD + "c.JupyterHub.prot = 1\nc.Spawner.memlimit = 1\n")) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("c.JupyterHub.port = 'eight thousand'", ["port", "eight thousand"]),
+        ("c.LibcloudSpawner.start_timeout = 'long'", ["start_timeout", "long"]),
+        ("c.LibcloudSpawner.mem_limit = '2 gigs'", ["2 gigs", "memory"]),
+        ("c.LibcloudSpawner.userserver_sizes = ['small']", ["userserver_sizes", "small"]),
+        ("c.LibcloudSpawner.provider = 'cloud'", ["provider", "cloud", "systemd"]),
+        ("c.Authenticator.admin_users = 5", ["admin_users", "5"]),
+        ("c.JupyterHub.spawner_class = 'no.such.Spawner'", ["no.such"]),
+        ("c.JupyterHub.port =", ["SyntaxError", "jupyterhub_config.py, line 11"]),
+        ("import no_such_module", ["ModuleNotFoundError", "no_such_module"]),
+        ("1 / 0", ["ZeroDivisionError"]),
+    ],
+)
+def test_a_mistake_is_one_problem_that_says_what_is_wrong(problems, line, words):
+    found = problems(f"{GOOD}{line}\n")
+    assert len(found) == 1
+    assert [word for word in words if word not in found[0]] == []
+
+
+def test_a_file_that_is_not_there_is_a_problem(tmp_path):
+    assert len(checkconfig.problems(str(tmp_path / "jupyterhub_config.py"))) == 1
+
+
+@pytest.mark.parametrize(("text", "status"), [(GOOD, 0), ("c.JupyterHub.prot = 1\n", 1)])
+def test_the_exit_status_says_whether_the_file_is_good(tmp_path, monkeypatch, capsys, text, status):
+    path = tmp_path / "jupyterhub_config.py"
+    path.write_text(text)
+    monkeypatch.setattr("sys.argv", ["checkconfig", str(path)])
+    assert checkconfig.main() == status
+    assert ("did you mean port?" in capsys.readouterr().err) == bool(status)

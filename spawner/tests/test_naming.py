@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from libcloudspawner import naming
+
+VALID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+
+NAMES = st.one_of(
+    st.text(min_size=1),
+    st.text("aA0-._@/ é\0", min_size=1, max_size=8),
+    st.from_regex(VALID, fullmatch=True),
+    st.from_regex(r"[a-z]{1,3}-[0-9a-f]{8}", fullmatch=True),
+    st.text("ab-", min_size=30, max_size=200),
+)
+SERVERS = st.one_of(st.just(""), NAMES)
+
+
+@given(NAMES, SERVERS)
+@example("../../etc/passwd", "..")
+@example("\ud800", "\n")
+@example("a" * 200, "b" * 200)
+@example("a" * 54 + "-" + "a" * 20, "")
+def test_the_name_of_an_instance_is_valid_short_and_the_same_tomorrow(user, server):
+    name = naming.instance_name(user, server)
+    assert VALID.fullmatch(name)
+    assert len(name) <= 63
+    assert naming.instance_name(user, server) == name
+
+
+@given(NAMES, st.integers(1, 10**9))
+def test_the_name_of_an_account_is_one_that_a_host_accepts(user, user_id):
+    assert ACCOUNT.fullmatch(naming.account_name("jupyter-{USERNAME}", user, user_id))
+
+
+SIMILAR = [
+    (("alice", ""), ("Alice", "")),
+    (("alice", ""), ("alice.", "")),
+    (("a.b@x.org", ""), ("a-b@x.org", "")),
+    (("a.b@x.org", ""), ("a_b@x.org", "")),
+    (("é", ""), ("e\u0301", "")),
+    (("ä", ""), ("ö", "")),
+    (("../alice", ""), ("alice", "")),
+    (("", "a"), ("-", "a")),
+    (("a" * 200, ""), ("a" * 199, "")),
+    (("a" * 200 + "x", ""), ("a" * 200 + "y", "")),
+    (("a", "b-c"), ("a-b", "c")),
+    (("a", "b"), ("a-b", "")),
+    (("a", "b"), ("a", "B")),
+    (("a", ""), ("a", "a")),
+    (("a", "b" * 100 + "x"), ("a", "b" * 100 + "y")),
+    (("\U00010000", ""), ("\ud800\udc00", "")),
+    (("a", "b"), ("a\0b", "")),
+    (("a\0b", "c"), ("a", "b\0c")),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SIMILAR)
+def test_similar_users_and_servers_have_instances_of_their_own(one, other):
+    assert naming.instance_name(*one) != naming.instance_name(*other)
+
+
+@given(st.lists(st.tuples(NAMES, SERVERS), unique=True, min_size=2, max_size=8))
+def test_different_users_and_servers_have_instances_of_their_own(pairs):
+    assert len({naming.instance_name(*pair) for pair in pairs}) == len(pairs)
+
+
+@given(st.lists(NAMES, unique=True, min_size=2, max_size=8))
+def test_different_users_have_accounts_of_their_own(users):
+    accounts = {naming.account_name("jupyter-{USERNAME}", user, number) for number, user in enumerate(users)}
+    assert len(accounts) == len(users)
+
+
+@given(NAMES, SERVERS)
+def test_nobody_gets_the_name_of_another_by_being_called_like_it(user, server):
+    name = naming.instance_name(user, server)
+    assume((name, "") != (user, server))
+    assert naming.instance_name(name) != name
+
+
+def test_nobody_finds_a_spelling_that_has_the_name_of_another():
+    spellings = {"alice" + "".join(end) for end in itertools.product(".,;:!?_", repeat=6)}
+    assert len({naming.instance_name(user) for user in spellings}) == len(spellings)
+
+
+@pytest.mark.parametrize("user", ["alice", "a", "0", "alice-2", "a1-b2-c3"])
+def test_a_user_whose_name_is_valid_finds_it_unchanged(user):
+    assert naming.instance_name(user) == user
+
+
+@pytest.mark.parametrize(
+    ("user", "server", "begins"),
+    [("Alice.B@x.org", "", "alice-b-x-org-"), ("alice", "gpu", "alice-gpu-"), ("!!!", "", "x-"), ("日本", "", "x-")],
+)
+def test_a_name_says_whose_it_is(user, server, begins):
+    assert naming.instance_name(user, server).startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("template", "user", "expected"),
+    [
+        ("jupyter-{USERNAME}", "alice", r"jupyter-alice"),
+        ("{USERNAME}", "alice", r"alice"),
+        ("u{USERID}", "alice", r"u7"),
+        ("{USERNAME}-{USERID}", "alice", r"alice-7"),
+        ("jupyter-{USERNAME}", "Alice", r"jupyter-alice-[a-z0-9]+"),
+        ("jupyter-{USERNAME}", "{USERID}", r"jupyter-userid-[a-z0-9]+"),
+        ("jupyter-{USERNAME}", "a" * 24, r"jupyter-a{24}"),
+        ("jupyter-{USERNAME}", "a" * 25, r"jupyter-a+-[a-z0-9]+"),
+    ],
+)
+def test_the_name_of_an_account_follows_the_template(template, user, expected):
+    assert re.fullmatch(expected, naming.account_name(template, user, 7))

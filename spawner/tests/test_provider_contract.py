@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every provider promises to the fleet. A new provider adds its world to ``WORLDS``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from fakes import TOKEN, Cloud, FakeProvider, HelperStub, launch_request
+from libcloudspawner.providers.base import Provider, ProviderError, ProviderUnavailable, State
+from libcloudspawner.providers.systemd import SystemdProvider
+
+
+class World(ABC):
+    """One place that carries instances, for the providers of several hubs."""
+
+    @abstractmethod
+    def __init__(self, folder: Path) -> None: ...
+
+    @abstractmethod
+    def provider(self, hub: str) -> Provider: ...
+
+    @abstractmethod
+    def refuse_next(self, message: str) -> None:
+        """Answer the next creation with a clear no."""
+
+    @abstractmethod
+    def garble_next(self) -> None:
+        """Answer the next call with half an answer."""
+
+    @abstractmethod
+    def cut(self) -> None:
+        """Be out of reach from now on."""
+
+    @abstractmethod
+    def write_log(self, name: str, lines: list[str]) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+
+class FakeWorld(World):
+    def __init__(self, folder: Path) -> None:
+        self._cloud = Cloud()
+        self._providers: list[FakeProvider] = []
+
+    def provider(self, hub: str) -> Provider:
+        self._providers.append(FakeProvider(hub, self._cloud))
+        return self._providers[-1]
+
+    def refuse_next(self, message: str) -> None:
+        for provider in self._providers:
+            provider.befall("create", error=ProviderError(message, reason="refused"))
+
+    def garble_next(self) -> None:
+        self._befall(1, ProviderUnavailable("half an answer"))
+
+    def cut(self) -> None:
+        self._befall(10, ProviderUnavailable("out of reach"))
+
+    def _befall(self, times: int, error: Exception) -> None:
+        for provider in self._providers:
+            for method in ("create", "list", "destroy", "log"):
+                provider.befall(method, times, error=error)
+
+    def write_log(self, name: str, lines: list[str]) -> None:
+        self._cloud.logs[name] = lines
+
+    def close(self) -> None:
+        pass
+
+
+class SystemdWorld(World):
+    def __init__(self, folder: Path) -> None:
+        self._helper = HelperStub(folder / "control.sock")
+        self._is_cut = False
+
+    def provider(self, hub: str) -> Provider:
+        return SystemdProvider(hub, str(self._helper.path))
+
+    def refuse_next(self, message: str) -> None:
+        self._helper.refuse_next(message)
+
+    def garble_next(self) -> None:
+        self._helper.answers.append(b'{"ok": true, "inst')
+
+    def cut(self) -> None:
+        self._is_cut = True
+        self._helper.close()
+
+    def write_log(self, name: str, lines: list[str]) -> None:
+        self._helper.logs[name] = lines
+
+    def close(self) -> None:
+        if not self._is_cut:
+            self._helper.close()
+
+
+WORLDS = {"fake": FakeWorld, "systemd": SystemdWorld}
+
+CALLS = {
+    "create": lambda provider: provider.create(launch_request("alice")),
+    "list": lambda provider: provider.list(),
+    "destroy": lambda provider: provider.destroy("alice"),
+    "log": lambda provider: provider.log("alice", 5),
+}
+
+
+@pytest.fixture(params=WORLDS)
+def world(request, tmp_path) -> Iterator[World]:
+    world = WORLDS[request.param](tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def provider(world) -> Provider:
+    return world.provider("hub")
+
+
+def test_where_nothing_was_created_nothing_is_listed(provider):
+    assert provider.list() == {}
+
+
+def test_what_is_created_is_listed_with_whose_it_is(provider):
+    provider.create(launch_request("alice"))
+    created = provider.create(launch_request("alice-gpu", "r2", user="Alice Ä", server="gpu", bind_address="127.0.0.2"))
+    listed = provider.list()
+    assert set(listed) == {"alice", "alice-gpu"}
+    for instance in (created, listed["alice-gpu"]):
+        assert (instance.name, instance.user, instance.server) == ("alice-gpu", "Alice Ä", "gpu")
+        assert instance.request_id == "r2"
+        assert instance.address == "127.0.0.2"
+        assert instance.state in (State.STARTING, State.RUNNING)
+    assert listed["alice-gpu"].port == created.port
+
+
+def test_instances_never_share_an_address(provider):
+    with ThreadPoolExecutor(8) as threads:
+        created = list(threads.map(lambda number: provider.create(launch_request(f"user-{number}")), range(16)))
+    assert len({(instance.address, instance.port) for instance in created}) == 16
+    assert len(provider.list()) == 16
+
+
+def test_an_instance_takes_the_place_of_the_one_with_its_name(provider):
+    provider.create(launch_request("alice", "r1"))
+    provider.create(launch_request("alice", "r2"))
+    assert [instance.request_id for instance in provider.list().values()] == ["r2"]
+
+
+def test_what_is_destroyed_is_gone_and_the_others_stay(provider):
+    provider.create(launch_request("alice"))
+    provider.create(launch_request("bob"))
+    provider.destroy("alice")
+    assert set(provider.list()) == {"bob"}
+
+
+def test_destroying_what_is_not_there_is_no_error(provider):
+    provider.destroy("alice")
+    provider.create(launch_request("alice"))
+    provider.destroy("alice")
+    provider.destroy("alice")
+    provider.destroy("alice", "r1")
+
+
+def test_with_a_request_only_the_instance_of_that_request_is_destroyed(provider):
+    provider.create(launch_request("alice", "r2"))
+    provider.destroy("alice", "r1")
+    assert set(provider.list()) == {"alice"}
+    provider.destroy("alice", "r2")
+    assert provider.list() == {}
+
+
+def test_the_instances_of_another_hub_are_out_of_sight_and_out_of_reach(world, provider):
+    other = world.provider("other")
+    provider.create(launch_request("alice"))
+    world.write_log("alice", ["a secret"])
+    assert other.list() == {}
+    with suppress(ProviderError):
+        other.destroy("alice")
+    with suppress(ProviderError):
+        assert other.log("alice", 5) == []
+    with pytest.raises(ProviderError):
+        other.create(launch_request("alice", "r2"))
+    assert provider.list()["alice"].request_id == "r1"
+
+
+def test_a_log_is_the_last_lines_in_their_order(world, provider):
+    provider.create(launch_request("alice"))
+    world.write_log("alice", ["one", "two", "three"])
+    assert provider.log("alice", 2) == ["two", "three"]
+    assert provider.log("nobody", 2) == []
+
+
+def test_a_refusal_is_an_error_with_its_reason(world, provider):
+    world.refuse_next("The account root has uid 0")
+    with pytest.raises(ProviderError, match="The account root has uid 0") as caught:
+        provider.create(launch_request("alice"))
+    assert not isinstance(caught.value, ProviderUnavailable)
+    assert caught.value.reason
+    assert provider.list() == {}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_out_of_reach_is_unavailable(world, provider, call):
+    world.cut()
+    with pytest.raises(ProviderUnavailable):
+        call(provider)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_half_an_answer_is_unavailable(world, provider, call):
+    world.garble_next()
+    with pytest.raises(ProviderUnavailable):
+        call(provider)
+
+
+def test_the_token_is_in_nothing_that_may_be_printed(world, provider):
+    assert TOKEN not in repr(launch_request("alice"))
+    assert TOKEN not in repr(provider.create(launch_request("alice")))
+    world.refuse_next("no")
+    with pytest.raises(ProviderError) as caught:
+        provider.create(launch_request("alice"))
+    assert TOKEN not in repr(caught.value)

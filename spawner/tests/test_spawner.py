@@ -1,0 +1,486 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from types import SimpleNamespace
+
+import pytest
+from fakes import FakeProvider, eventually
+from jupyterhub import orm
+from jupyterhub.objects import Hub
+from jupyterhub.spawner import SpawnException
+from libcloudspawner import fleet as fleet_module
+from libcloudspawner import spawner as spawner_module
+from libcloudspawner.fleet import Fleet
+from libcloudspawner.providers.base import Limits, ProviderError, ProviderUnavailable, State
+from libcloudspawner.spawner import LibcloudSpawner
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+from tornado.web import HTTPError
+from traitlets import TraitError
+
+SIZES = [
+    {"name": "small", "mem_limit": "512M", "cpu_limit": 0.5},
+    {"name": "large", "mem_limit": "4G", "cpu_limit": 2, "tasks_limit": 300, "default": True},
+    {"name": "plain"},
+]
+IMAGES = [("Python", "default"), ("R", "r")]
+TOKEN = "a-token-that-nobody-may-see"
+RUNNING_AT = orm.Server(base_url="/user/alice/", proto="http", ip="127.0.0.1", port=1, cookie_name="alice")
+
+
+@pytest.fixture
+def provider():
+    provider = FakeProvider()
+    yield provider
+    provider.release_all()
+
+
+@pytest.fixture
+def fleet(provider, monkeypatch):
+    monkeypatch.setattr(fleet_module, "_DESTROY_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(fleet_module, "_PROBE_SECONDS", 0.01)
+    monkeypatch.setattr(Fleet.find, "__defaults__", (0.0,))
+    monkeypatch.setattr(fleet_module, "_WATCH_LISTING_SECONDS", 0.02)
+    fleet = Fleet(provider)
+    monkeypatch.setattr(spawner_module, "_systemd_fleet", lambda hub_id, control_socket: fleet)
+    return fleet
+
+
+@pytest.fixture
+def new_spawner(fleet):
+    def new_spawner(user="alice", server="", user_options=None, **settings):
+        return LibcloudSpawner(
+            user=SimpleNamespace(
+                name=user, id=7, url=f"/user/{user}/", escaped_name=user, orm_user=SimpleNamespace(api_tokens=[])
+            ),
+            hub=Hub(),
+            orm_spawner=SimpleNamespace(name=server, server=None, user_options=user_options),
+            api_token=TOKEN,
+            user_options=user_options or {},
+            **settings,
+        )
+
+    return new_spawner
+
+
+# --- starting -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ip", "url"), [("127.0.0.1", "http://127.0.0.1:1"), ("::1", "http://[::1]:1")])
+async def test_a_start_returns_where_the_server_is(new_spawner, ip, url):
+    assert await new_spawner(ip=ip).start() == url
+
+
+@pytest.mark.parametrize(
+    ("settings", "user_options", "expected"),
+    [
+        ({}, {}, {"image": "default", "size": "", "limits": Limits(tasks=2048)}),
+        (
+            {"mem_limit": "1G", "cpu_limit": 1.5, "tasks_limit": 0},
+            {},
+            {"limits": Limits(memory_bytes=2**30, cpus=1.5, tasks=None)},
+        ),
+        (
+            {"userserver_sizes": SIZES, "userserver_images": IMAGES, "mem_limit": "1G"},
+            {"userserver_image": "r"},
+            {"image": "r", "size": "large", "limits": Limits(memory_bytes=2**32, cpus=2.0, tasks=300)},
+        ),
+        (
+            {"userserver_sizes": SIZES, "mem_limit": "1G"},
+            {"userserver_size": "plain"},
+            {"size": "plain", "limits": Limits(memory_bytes=2**30, tasks=2048)},
+        ),
+        ({"username_template": "u{USERID}"}, {}, {"account": "u7"}),
+        ({}, {}, {"account": "jupyter-alice", "command": ("jupyterhub-singleuser",)}),
+        ({"cmd": ["jupyter", "lab"], "args": ["--debug"]}, {}, {"command": ("jupyter", "lab", "--debug")}),
+    ],
+)
+async def test_an_instance_is_what_settings_and_choice_say(
+    new_spawner, fleet, monkeypatch, settings, user_options, expected
+):
+    requests = []
+    launch = fleet.launch
+    monkeypatch.setattr(fleet, "launch", lambda request: requests.append(request) or launch(request))
+    await new_spawner(user_options=user_options, **settings).start()
+    assert {name: getattr(requests[0], name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "user_options", "expected"),
+    [
+        ({}, {}, {}),
+        ({"mem_limit": "1G", "cpu_limit": 1.5}, {}, {"MEM_LIMIT": str(2**30), "CPU_LIMIT": "1.5"}),
+        ({"userserver_sizes": SIZES, "mem_limit": "1G"}, {}, {"MEM_LIMIT": str(2**32), "CPU_LIMIT": "2.0"}),
+        ({"userserver_sizes": SIZES, "mem_limit": "1G"}, {"userserver_size": "plain"}, {"MEM_LIMIT": str(2**30)}),
+        (
+            {"userserver_sizes": SIZES, "environment": {"MEM_LIMIT": "much"}},
+            {"userserver_size": "small"},
+            {"MEM_LIMIT": "much", "CPU_LIMIT": "0.5"},
+        ),
+    ],
+)
+def test_a_server_is_told_the_limits_of_its_size(new_spawner, settings, user_options, expected):
+    env = new_spawner(user_options=user_options, **settings).get_env()
+    assert {name: value for name, value in env.items() if name in ("MEM_LIMIT", "CPU_LIMIT")} == expected
+
+
+def test_every_variable_of_a_server_is_text(new_spawner):
+    env = new_spawner(environment={"COURSE": 101, "NAME": lambda spawner: spawner.user.name}).get_env()
+    assert {type(value) for value in env.values()} == {str}
+    assert (env["COURSE"], env["NAME"]) == ("101", "alice")
+
+
+@pytest.mark.parametrize("user_options", [{"userserver_size": "huge"}, {"userserver_image": ["r"]}])
+async def test_a_choice_outside_of_the_lists_starts_nothing(new_spawner, provider, user_options):
+    spawner = new_spawner(user_options=user_options, userserver_sizes=SIZES, userserver_images=IMAGES)
+    for attempt in (spawner._run_apply_user_options(user_options), spawner.start()):
+        with pytest.raises(SpawnException, match="Allowed values") as caught:
+            await attempt
+        assert caught.value.status_code == 400
+    assert provider.calls == []
+
+
+REFUSED = ProviderError("The account root has uid 0, below 1000.", reason="node-refused")
+LOST = ProviderUnavailable("no answer from /run/x.sock")
+
+
+@pytest.mark.parametrize(
+    ("error", "works_first", "status", "message"),
+    [
+        (REFUSED, False, 500, "The account root has uid 0, below 1000."),
+        (LOST, False, 503, "The host of your server cannot be reached. Try again in a minute."),
+        (LOST, True, 503, "The host of your server cannot be reached. Try again in a minute."),
+    ],
+)
+async def test_a_launch_that_fails_says_why_and_leaves_nothing(
+    new_spawner, provider, error, works_first, status, message
+):
+    provider.befall("create", error=error, works_first=works_first)
+    spawner = new_spawner()
+    with pytest.raises(SpawnException) as caught:
+        await spawner.start()
+    assert (caught.value.status_code, caught.value.message) == (status, message)
+    assert caught.value.reason == error.reason
+    await eventually(lambda: not provider.names)
+    assert await spawner.poll() == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "first"),
+    [(State.FAILED, "The server ended while it started"), (State.RUNNING, "The server did not answer within 1 seconds")],
+)
+async def test_a_server_that_does_not_come_up_shows_its_log_and_leaves_nothing(new_spawner, provider, state, first):
+    provider.begins_as, provider.is_ready_at_once = state, False
+    provider.cloud.logs["alice"] = ["Traceback", "ImportError: <numpy> & more"]
+    spawner = new_spawner(start_timeout=6)
+    with pytest.raises(SpawnException) as caught:
+        await spawner.start()
+    assert caught.value.message.startswith(first)
+    assert caught.value.message.endswith("\nTraceback\nImportError: <numpy> & more")
+    assert "<pre>Traceback\nImportError: &lt;numpy&gt; &amp; more</pre>" in caught.value.message_html
+    assert caught.value.jupyterhub_html_message == caught.value.message_html
+    await eventually(lambda: not provider.names)
+
+
+async def test_a_slow_launch_leaves_time_to_read_the_log(new_spawner, provider, monkeypatch):
+    monkeypatch.setattr(spawner_module, "_CLEANUP_SECONDS", 1)
+    provider.is_ready_at_once = False
+    provider.cloud.logs["alice"] = ["Waiting for a lock"]
+    provider.befall("create", seconds=1.2)
+    with pytest.raises(SpawnException, match="Waiting for a lock"):
+        await asyncio.wait_for(new_spawner(start_timeout=2).start(), 2)
+
+
+async def test_a_start_that_is_given_up_leaves_nothing(new_spawner, provider):
+    trouble = provider.befall("create", hangs=True)
+    spawner = new_spawner()
+    start = asyncio.create_task(spawner.start())
+    await eventually(trouble.begun.is_set)
+    start.cancel()
+    trouble.release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    await eventually(lambda: provider.count("destroy") and not provider.names)
+    assert await spawner.poll() == 0
+
+
+async def test_a_failure_that_nobody_foresaw_leaves_nothing(new_spawner, provider, fleet, monkeypatch):
+    async def fail(*_):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(fleet, "wait_until_ready", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        await new_spawner().start()
+    await eventually(lambda: not provider.names)
+
+
+async def test_no_log_holds_the_token(new_spawner, provider, caplog, monkeypatch):
+    spawner = new_spawner(log=logging.getLogger("test"))
+    caplog.set_level("DEBUG")
+    await spawner.start()
+    provider.befall("list", error=ValueError("a bug"))
+    await spawner.poll()
+    provider.befall("destroy", error=ProviderError("busy"))
+    await spawner.stop()
+    for error in (REFUSED, LOST):
+        provider.befall("create", error=error)
+        with pytest.raises(SpawnException):
+            await spawner.start()
+    assert "a bug" in caplog.text
+    assert TOKEN not in caplog.text
+
+
+# --- progress -----------------------------------------------------------------------------------------------
+
+
+async def read(spawner):
+    return [event async for event in spawner.progress()]
+
+
+async def test_progress_tells_each_step_once_and_ends_with_the_start(new_spawner, provider):
+    trouble = provider.befall("create", hangs=True)
+    spawner = new_spawner(userserver_sizes=SIZES)
+    start = asyncio.create_task(spawner.start())
+    await eventually(trouble.begun.is_set)
+    readers = [asyncio.create_task(read(spawner)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    trouble.release.set()
+    await start
+    first, second = await asyncio.wait_for(asyncio.gather(*readers), 1)
+    assert first == second == await asyncio.wait_for(read(spawner), 1)
+    percents = [event["progress"] for event in first]
+    assert percents == sorted(set(percents))
+    assert percents[-1] < 100
+    assert "4 GB of memory, 2 processors" in first[0]["message"]
+
+
+async def test_progress_ends_when_the_start_fails(new_spawner, provider):
+    provider.befall("create", seconds=0.05, error=REFUSED)
+    spawner = new_spawner()
+    start = asyncio.create_task(spawner.start())
+    await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(read(spawner), 1)
+    with pytest.raises(SpawnException):
+        await start
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_who_looks_before_the_start_sees_that_start(new_spawner, is_first):
+    spawner = new_spawner()
+    if not is_first:
+        await spawner.start()
+        await spawner.stop()
+    spawner.clear_state()
+    reader = asyncio.create_task(read(spawner))
+    await asyncio.sleep(0.01)
+    assert not reader.done()
+    await spawner.start()
+    assert await asyncio.wait_for(reader, 1) == await read(spawner)
+
+
+# --- polling and stopping -----------------------------------------------------------------------------------
+
+
+async def test_what_was_never_started_is_not_running(new_spawner, provider):
+    assert await new_spawner().poll() == 0
+    assert provider.calls == []
+
+
+async def test_what_is_starting_counts_as_running(new_spawner, provider):
+    trouble = provider.befall("create", hangs=True)
+    spawner = new_spawner()
+    start = asyncio.create_task(spawner.start())
+    await eventually(trouble.begun.is_set)
+    assert await spawner.poll() is None
+    trouble.release.set()
+    await start
+    assert await spawner.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_status", "expected"),
+    [
+        (State.STARTING, 0, None),
+        (State.RUNNING, 0, None),
+        (State.STOPPING, 0, None),
+        (State.STOPPED, 0, 0),
+        (State.STOPPED, 143, 143),
+        (State.FAILED, 1, 1),
+    ],
+)
+async def test_only_what_is_known_to_have_ended_is_not_running(new_spawner, provider, state, exit_status, expected):
+    spawner = new_spawner()
+    await spawner.start()
+    provider.change("alice", state=state, exit_status=exit_status)
+    assert await spawner.poll() == expected
+    await asyncio.sleep(0.02)
+    assert (not provider.names) == (expected is not None), "JupyterHub does not stop what poll() says has ended"
+
+
+async def test_what_is_in_no_listing_is_not_running(new_spawner, provider):
+    spawner = new_spawner()
+    await spawner.start()
+    provider.lose("alice")
+    assert await spawner.poll() == 0
+
+
+@pytest.mark.parametrize("error", [REFUSED, LOST, ValueError("a bug")], ids=repr)
+async def test_what_is_unclear_counts_as_running(new_spawner, provider, error):
+    spawner = new_spawner()
+    await spawner.start()
+    provider.befall("list", error=error)
+    assert await spawner.poll() is None
+    assert provider.names == {"alice"}
+
+
+async def test_a_database_that_fails_does_not_make_poll_raise(new_spawner, provider):
+    class Broken:
+        @property
+        def api_tokens(self):
+            raise RuntimeError("database is locked")
+
+    spawner = new_spawner()
+    await spawner.start()
+    provider.lose("alice")
+    spawner.api_token = ""
+    spawner.user.orm_user = Broken()
+    spawner.orm_spawner.server = RUNNING_AT
+    assert await spawner.poll() == 0
+
+
+async def test_poll_answers_while_cleaning_up_takes_long(new_spawner, provider, monkeypatch):
+    monkeypatch.setattr(spawner_module, "_CLEANUP_SECONDS", 0.05)
+    spawner = new_spawner()
+    await spawner.start()
+    provider.lose("alice")
+    provider.befall("destroy", hangs=True)
+    assert await asyncio.wait_for(spawner.poll(), 2) == 0
+
+
+async def test_a_stopped_server_is_gone(new_spawner, provider):
+    spawner, other = new_spawner(), new_spawner(server="gpu")
+    await spawner.start()
+    await other.start()
+    provider.befall("destroy", times=2, error=LOST)
+    await spawner.stop()
+    assert provider.names == {other.instance_name}
+    assert await spawner.poll() == 0
+    assert await other.poll() is None
+
+
+# --- state --------------------------------------------------------------------------------------------------
+
+
+async def test_a_restarted_hub_finds_the_servers_again(new_spawner):
+    spawner = new_spawner(server="gpu")
+    await spawner.start()
+    state = json.loads(json.dumps(spawner.get_state()))
+    found = new_spawner(server="gpu", username_template="other-{USERNAME}")
+    found.load_state(state)
+    assert found.get_state() == state
+    assert await found.poll() is None
+    await found.stop()
+    assert await found.poll() == 0
+
+
+async def test_cleared_state_is_that_of_a_spawner_that_never_started(new_spawner):
+    spawner = new_spawner()
+    await spawner.start()
+    spawner.clear_state()
+    assert spawner.get_state() == new_spawner().get_state() == {}
+
+
+@pytest.mark.parametrize("state", [{}, {"version": 99}, {"pid": 12, "unit_name": "jupyter-alice-singleuser"}])
+async def test_a_state_of_another_spawner_means_not_running(new_spawner, state):
+    spawner = new_spawner()
+    spawner.load_state(state)
+    assert await spawner.poll() == 0
+
+
+@pytest.fixture
+def orm_user():
+    engine = create_engine("sqlite://")
+    orm.Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        user = orm.User(name="alice")
+        notes = ("Server at /user/alice/", "Server at /user/alice/gpu/", "my own")
+        session.add_all(orm.APIToken(note=note, user=user) for note in notes)
+        session.commit()
+        yield user
+    engine.dispose()
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+async def test_the_token_of_a_server_that_ended_after_a_restart_of_the_hub_is_revoked(
+    new_spawner, provider, orm_user, is_stopped
+):
+    started = new_spawner()
+    await started.start()
+    spawner = new_spawner()
+    spawner.clear_state()
+    spawner.load_state(started.get_state())
+    spawner.user.orm_user = orm_user
+    spawner.orm_spawner.server = RUNNING_AT
+    assert await spawner.poll() is None
+    assert len(orm_user.api_tokens) == 3
+    if is_stopped:
+        await spawner.stop()
+    else:
+        provider.lose("alice")
+        assert await spawner.poll() == 0
+    assert sorted(token.note for token in orm_user.api_tokens) == ["Server at /user/alice/gpu/", "my own"]
+
+
+# --- settings and form --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"userserver_sizes": ["small"]},
+        {"userserver_images": [{"name": "r", "mem_limit": "1G"}]},
+        {"hub_id": "My Hub"},
+        {"hub_id": ""},
+        {"provider": "cloud"},
+        {"tasks_limit": -1},
+    ],
+    ids=repr,
+)
+def test_a_wrong_setting_is_refused_when_it_is_made(new_spawner, settings):
+    with pytest.raises(TraitError):
+        new_spawner(**settings)
+
+
+@pytest.mark.parametrize(
+    ("last", "ticked"),
+    [(None, "large"), ({"userserver_size": "small"}, "small"), ({"userserver_size": "no longer there"}, "large")],
+)
+async def test_the_form_begins_with_what_was_chosen_last(new_spawner, last, ticked):
+    spawner = new_spawner(userserver_sizes=SIZES)
+    spawner.orm_spawner.user_options = last
+    assert f'value="{ticked}" checked' in await spawner.get_options_form()
+
+
+async def test_without_lists_there_is_no_form(new_spawner):
+    assert await new_spawner().get_options_form() == ""
+
+
+async def test_a_form_that_is_sent_starts_what_it_says(new_spawner, provider):
+    spawner = new_spawner(userserver_sizes=SIZES, userserver_images=IMAGES)
+    spawner.user_options = spawner.run_options_from_form({"userserver_size": ["small"], "_xsrf": ["x"]})
+    await spawner._run_apply_user_options(spawner.user_options)
+    await spawner.start()
+    assert provider.names == {"alice"}
+    assert spawner.get_env()["CPU_LIMIT"] == "0.5"
+
+
+async def test_a_refused_form_is_told_in_words(new_spawner):
+    spawner = new_spawner(userserver_sizes=SIZES)
+    with pytest.raises(HTTPError) as caught:
+        await spawner._run_apply_user_options(spawner.run_options_from_form({"userserver_size": ["a", "b"]}))
+    assert caught.value.status_code == 400
+    assert "small, large, plain" in caught.value.jupyterhub_message

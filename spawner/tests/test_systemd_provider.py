@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import pytest
+from fakes import HelperStub, launch_request
+from libcloudspawner.providers import systemd
+from libcloudspawner.providers.base import ProviderError, ProviderUnavailable, State
+from libcloudspawner.providers.systemd import SystemdProvider
+
+
+@pytest.fixture
+def helper(tmp_path):
+    helper = HelperStub(tmp_path / "control.sock")
+    yield helper
+    helper.close()
+
+
+@pytest.fixture
+def provider(helper):
+    return SystemdProvider("hub", str(helper.path))
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"state": "starting"}, {"state": State.STARTING, "is_ready": False}),
+        ({"state": "running", "listening": True}, {"state": State.RUNNING, "is_ready": True}),
+        (
+            {"state": "failed", "exit_status": 137, "result": "oom-kill"},
+            {"state": State.FAILED, "exit_status": 137, "detail": "oom-kill"},
+        ),
+    ],
+)
+def test_what_the_helper_says_of_an_instance_is_what_the_fleet_sees(helper, provider, record, expected):
+    provider.create(launch_request("alice"))
+    helper.records["alice"].update(record)
+    instance = provider.list()["alice"]
+    assert {name: getattr(instance, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("code", ["invalid", "refused", "foreign", "failed", "internal"])
+def test_the_code_of_a_refusal_is_its_reason(helper, provider, code):
+    helper.refuse_next("no", code)
+    with pytest.raises(ProviderError, match=r"^no$") as caught:
+        provider.list()
+    assert caught.value.reason == f"node-{code}"
+
+
+def test_a_helper_that_hangs_is_unavailable(helper, provider, monkeypatch):
+    monkeypatch.setattr(systemd, "_ANSWER_SECONDS", 0.05)
+    with helper.lock, pytest.raises(ProviderUnavailable, match="timed out"):
+        provider.list()
+
+
+def test_a_helper_that_hangs_up_is_unavailable(helper, provider):
+    helper.answers.append(None)
+    with pytest.raises(ProviderUnavailable, match="without an answer"):
+        provider.list()
+
+
+def test_a_missing_socket_is_named(tmp_path):
+    with pytest.raises(ProviderUnavailable, match=f"{tmp_path}/control.sock.*No such file") as caught:
+        SystemdProvider("hub", f"{tmp_path}/control.sock").list()
+    assert caught.value.reason == "unavailable"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\n",
+        b"not json\n",
+        b"\xff\n",
+        b"null\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"ok": true}\n',
+        b'{"ok": false}\n',
+        b'{"ok": true, "instances": [{}]}\n',
+    ],
+)
+def test_an_answer_that_is_none_is_unavailable(helper, provider, answer):
+    helper.answers.append(answer)
+    with pytest.raises(ProviderUnavailable):
+        provider.list()

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Run a Debian host in a container, with systemd as its first process and no more privilege than that takes.
+#
+# usage: tools/host.sh NAME bookworm|trixie [option of 'docker run'...]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tools/lib.sh
+
+[ $# -ge 2 ] || fail "usage: tools/host.sh NAME bookworm|trixie [option of 'docker run'...]"
+name=$1
+suite=$2
+shift 2
+
+tools/docker.sh
+state=$(docker container inspect --format '{{.State.Status}}' "$name" 2>/dev/null || true)
+if [ -z "$state" ]; then
+  image=$(tools/rootfs.sh "$suite")
+  # /tmp of a container is mounted noexec, that of a real host is not.
+  docker run --detach \
+    --name "$name" --hostname "$name" \
+    --cap-add SYS_ADMIN \
+    --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+    --cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw \
+    --tmpfs /run --tmpfs /tmp:exec \
+    --stop-signal SIGRTMIN+3 \
+    "$@" "$image" >/dev/null || {
+    docker rm --force --volumes "$name" >/dev/null 2>&1 || true
+    fail "the container $name could not be started"
+  }
+elif [ "$state" != running ]; then
+  say "Starting the container $name again"
+  docker start "$name" >/dev/null
+fi
+
+has_booted() {
+  case $(docker exec "$name" systemctl is-system-running 2>/dev/null) in
+    running | degraded) ;;
+    *) return 1 ;;
+  esac
+}
+wait_for 60 "systemd in $name" has_booted || {
+  docker logs --tail 20 "$name" >&2
+  fail "systemd in the container $name was not ready within 60 s"
+}

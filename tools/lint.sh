@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Run every check of style, and name those that found something.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tools/lib.sh
+export ANSIBLE_COLLECTIONS_PATH=$PWD/playbooks/collections
+
+failed=()
+check() {
+  say "--- $*"
+  "$@" || failed+=("$*")
+}
+types() (cd spawner && mypy --cache-dir ../build/mypy)
+
+# ansible-lint takes as long as all the others together, so it runs beside them.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+ansible-lint --offline >"$log" 2>&1 &
+ansible_lint=$!
+
+check ruff check
+check ruff format --check
+check yamllint --strict .
+check shellcheck tools/*.sh .ci/run
+check types
+check antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self --skip-rstcheck .
+check antsibull-changelog lint
+# Tests and package are left to ruff and mypy here; `make sanity` looks at them too, and takes half a minute longer.
+check tools/sanity.sh --exclude spawner/ --exclude tests/
+
+say "--- ansible-lint --offline"
+wait "$ansible_lint" || failed+=("ansible-lint")
+cat "$log"
+[ "${#failed[@]}" -eq 0 ] || fail "found something: $(printf '%s; ' "${failed[@]}")"
