@@ -31,7 +31,7 @@ sanity: setup ## Run ansible-test sanity alone
 	tools/sanity.sh
 
 molecule: setup ## Set up a Debian host in a container and test it whole
-	molecule test --all
+	molecule test --all --no-command-borders
 
 bench: setup ## Measure
 	bench/run.sh

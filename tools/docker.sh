@@ -19,10 +19,11 @@ fi
   fail "no Docker daemon answers $(id -un), and without root or sudo none can be set up"
 
 if ! command -v dockerd >/dev/null; then
+  packages=(docker.io apparmor)
   # Debian 13 has the client in a package of its own.
-  packages=(docker.io)
   if apt-cache show docker-cli >/dev/null 2>&1; then packages+=(docker-cli); fi
-  apt_install "${packages[@]}"
+  if [ ! -d /run/systemd/system ]; then packages+=(cgroupfs-mount); fi
+  apt_install --no-install-recommends "${packages[@]}"
 fi
 
 if ! docker_answers_root; then
@@ -30,6 +31,7 @@ if ! docker_answers_root; then
     say "Starting the Docker daemon"
     as_root systemctl start docker || fail "Docker does not start; 'journalctl --unit docker' says why"
   elif ! pidof dockerd >/dev/null; then
+    if ! mountpoint --quiet /sys/fs/cgroup && command -v cgroupfs-mount >/dev/null; then as_root cgroupfs-mount; fi
     say "Starting the Docker daemon in the background; its log is $log"
     # shellcheck disable=SC2016  # the inner shell expands it, as root
     as_root sh -c 'setsid dockerd >>"$0" 2>&1 </dev/null &' "$log"

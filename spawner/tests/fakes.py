@@ -192,6 +192,9 @@ class HelperStub(socketserver.ThreadingUnixStreamServer):
         self.server_close()
         self.path.unlink(missing_ok=True)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that went away before its answer is no news."""
+
     def refuse_next(self, message: str, code: str = "refused") -> None:
         self.answers.append(json.dumps({"ok": False, "code": code, "error": message}).encode() + b"\n")
 

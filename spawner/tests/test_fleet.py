@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeProvider, eventually, launch_request
 from libcloudspawner import fleet as fleet_module
 from libcloudspawner.fleet import Fleet, InstanceFailed
-from libcloudspawner.providers.base import ProviderError, ProviderUnavailable, State
+from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def test_a_listing_under_way_that_began_before_is_older_than_asked_for(fle
     assert await late is not None
 
 
-@pytest.mark.parametrize("error", [ProviderError("no"), ProviderUnavailable("no answer")])
+@pytest.mark.parametrize("error", [ProviderError("no"), ProviderUnreachable("cut off"), OutcomeUnknown("no answer")])
 async def test_a_listing_that_fails_is_not_an_empty_one(fleet, provider, error):
     provider.create(launch_request("alice"))
     assert await fleet.find("alice") is not None
@@ -151,24 +151,25 @@ async def test_a_launch_given_up_before_its_turn_creates_nothing(fleet, provider
 
 
 async def test_an_instance_is_destroyed_when_its_creation_ended_unclearly(fleet, provider):
-    provider.befall("create", works_first=True, error=ProviderUnavailable("the answer was lost"))
-    with pytest.raises(ProviderUnavailable):
+    provider.befall("create", works_first=True, error=OutcomeUnknown("the answer was lost"))
+    with pytest.raises(OutcomeUnknown):
         await fleet.launch(launch_request("alice"))
     await eventually(lambda: provider.count("destroy"))
     await eventually(lambda: not provider.names)
 
 
-async def test_a_creation_that_failed_for_sure_needs_no_destroying(fleet, provider):
-    provider.befall("create", error=ProviderError("the account is refused"))
-    with pytest.raises(ProviderError, match="refused"):
+@pytest.mark.parametrize("error", [ProviderError("the account is refused"), ProviderUnreachable("cut off")])
+async def test_a_creation_that_failed_for_sure_needs_no_destroying(fleet, provider, error):
+    provider.befall("create", error=error)
+    with pytest.raises(type(error)):
         await fleet.launch(launch_request("alice"))
     await asyncio.sleep(0.02)
     assert provider.count("destroy") == 0
 
 
 async def test_a_creation_is_never_repeated(fleet, provider):
-    provider.befall("create", error=ProviderUnavailable("no answer"))
-    with pytest.raises(ProviderUnavailable):
+    provider.befall("create", error=OutcomeUnknown("no answer"))
+    with pytest.raises(OutcomeUnknown):
         await fleet.launch(launch_request("alice"))
     await eventually(lambda: provider.count("destroy"))
     assert provider.count("create") == 1
@@ -191,11 +192,11 @@ async def test_a_launch_waits_until_its_predecessor_is_gone(fleet, provider):
 # --- destroying ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [ProviderError("busy"), ProviderUnavailable("no answer"), ValueError("a bug")])
+@pytest.mark.parametrize("error", [ProviderError("busy"), OutcomeUnknown("no answer"), ValueError("a bug")])
 async def test_destroying_goes_on_until_it_works(fleet, provider, error):
     provider.create(launch_request("alice"))
     provider.befall("destroy", times=3, error=error)
-    await fleet.destroy("alice")
+    await fleet.destroy_in_background("alice")
     assert provider.count("destroy") == 4
     assert not provider.names
 
@@ -204,23 +205,24 @@ async def test_the_pauses_between_tries_grow_to_a_limit(fleet, provider, monkeyp
     monkeypatch.setattr(fleet_module, "_DESTROY_RETRY_SECONDS_MAX", 0.02)
     provider.befall("destroy", times=8, error=ProviderError("busy"))
     began = time.monotonic()
-    await fleet.destroy("alice")
+    await fleet.destroy_in_background("alice")
     assert 0.01 + 7 * 0.02 <= time.monotonic() - began < 2
 
 
 async def test_an_instance_is_destroyed_once_at_a_time(fleet, provider):
     provider.create(launch_request("alice"))
     provider.befall("destroy", seconds=0.05)
-    await asyncio.gather(*(fleet.destroy("alice") for _ in range(5)))
+    await asyncio.gather(*(fleet.destroy_in_background("alice") for _ in range(5)))
     assert provider.count("destroy") == 1
-    await fleet.destroy("alice")
+    await fleet.destroy_in_background("alice")
     assert provider.most_at_once["destroy", "alice"] == 1
 
 
 async def test_destroying_goes_on_when_nobody_waits_for_it_any_more(fleet, provider):
     provider.create(launch_request("alice"))
     trouble = provider.befall("destroy", hangs=True)
-    waiting = asyncio.create_task(fleet.destroy("alice"))
+    waiting = asyncio.create_task(fleet.launch(launch_request("alice")))
+    fleet.destroy_in_background("alice")
     await eventually(trouble.begun.is_set)
     await cancel(waiting)
     trouble.release.set()
@@ -230,7 +232,7 @@ async def test_destroying_goes_on_when_nobody_waits_for_it_any_more(fleet, provi
 async def test_a_destroyed_instance_is_not_found_although_the_listing_is_fresh(fleet, provider):
     provider.create(launch_request("alice"))
     assert await fleet.find("alice") is not None
-    await fleet.destroy("alice")
+    await fleet.destroy_in_background("alice")
     assert await fleet.find("alice", max_age=60) is None
 
 
@@ -238,7 +240,7 @@ async def test_creations_that_hang_keep_no_instance_alive(fleet, provider):
     provider.create(launch_request("alice"))
     trouble = provider.befall("create", times=2 * fleet_module._CONCURRENT_CALLS, hangs=True)
     launches = [asyncio.create_task(fleet.launch(launch_request(f"user-{number}"))) for number in range(40)]
-    await asyncio.wait_for(fleet.destroy("alice"), 2)
+    await asyncio.wait_for(fleet.destroy_in_background("alice"), 2)
     assert not provider.names
     assert not trouble.release.is_set()
     provider.release_all()
@@ -297,14 +299,14 @@ async def test_a_log_that_cannot_be_read_does_not_hide_the_failure(fleet, provid
     provider.is_ready_at_once = False
     instance = await fleet.launch(launch_request("alice"))
     provider.change("alice", state=State.FAILED, detail="oom-kill")
-    provider.befall("log", error=ProviderUnavailable("no answer"))
+    provider.befall("log", error=OutcomeUnknown("no answer"))
     with pytest.raises(InstanceFailed, match="oom-kill"):
         await fleet.wait_until_ready(instance, 5)
 
 
 async def test_a_while_without_listings_does_not_end_a_start(fleet, provider):
     instance = await fleet.launch(launch_request("alice"))
-    provider.befall("list", times=3, error=ProviderUnavailable("no answer"))
+    provider.befall("list", times=3, error=OutcomeUnknown("no answer"))
     assert (await fleet.wait_until_ready(instance, 5)).is_ready
 
 
@@ -331,7 +333,9 @@ async def test_the_event_loop_goes_on_while_a_provider_takes_its_time(fleet, pro
         instance = await fleet.launch(launch_request("alice"))
         with pytest.raises(InstanceFailed):
             await fleet.wait_until_ready(instance, 5)
-        await fleet.destroy("alice")
+        await fleet.destroy_in_background("alice")
 
-    # A busy machine may hold up any one of them; a call on the event loop would hold up each for 0.3 s.
-    assert min([await longest_block(live()) for _ in range(3)]) < 0.05
+    for _ in range(3):  # a busy machine may hold up any one of them
+        if (longest := await longest_block(live())) < 0.05:
+            break
+    assert longest < 0.05

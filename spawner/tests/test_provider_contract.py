@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKEN, Cloud, FakeProvider, HelperStub, launch_request
-from libcloudspawner.providers.base import Provider, ProviderError, ProviderUnavailable, State
+from libcloudspawner.providers.base import OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.systemd import SystemdProvider
 
 
@@ -57,10 +57,10 @@ class FakeWorld(World):
             provider.befall("create", error=ProviderError(message, reason="refused"))
 
     def garble_next(self) -> None:
-        self._befall(1, ProviderUnavailable("half an answer"))
+        self._befall(1, OutcomeUnknown("half an answer"))
 
     def cut(self) -> None:
-        self._befall(10, ProviderUnavailable("out of reach"))
+        self._befall(10, ProviderUnreachable("out of reach"))
 
     def _befall(self, times: int, error: Exception) -> None:
         for provider in self._providers:
@@ -200,22 +200,22 @@ def test_a_refusal_is_an_error_with_its_reason(world, provider):
     world.refuse_next("The account root has uid 0")
     with pytest.raises(ProviderError, match="The account root has uid 0") as caught:
         provider.create(launch_request("alice"))
-    assert not isinstance(caught.value, ProviderUnavailable)
+    assert not isinstance(caught.value, (ProviderUnreachable, OutcomeUnknown))
     assert caught.value.reason
     assert provider.list() == {}
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_out_of_reach_is_unavailable(world, provider, call):
+def test_what_cannot_be_asked_is_unreachable(world, provider, call):
     world.cut()
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnreachable):
         call(provider)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_half_an_answer_is_unavailable(world, provider, call):
+def test_half_an_answer_leaves_the_outcome_unknown(world, provider, call):
     world.garble_next()
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(OutcomeUnknown):
         call(provider)
 
 

@@ -15,7 +15,7 @@ from jupyterhub.spawner import SpawnException
 from libcloudspawner import fleet as fleet_module
 from libcloudspawner import spawner as spawner_module
 from libcloudspawner.fleet import Fleet
-from libcloudspawner.providers.base import Limits, ProviderError, ProviderUnavailable, State
+from libcloudspawner.providers.base import Limits, OutcomeUnknown, ProviderError, ProviderUnreachable, State
 from libcloudspawner.spawner import LibcloudSpawner
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
@@ -145,15 +145,17 @@ async def test_a_choice_outside_of_the_lists_starts_nothing(new_spawner, provide
 
 
 REFUSED = ProviderError("The account root has uid 0, below 1000.", reason="node-refused")
-LOST = ProviderUnavailable("no answer from /run/x.sock")
+CUT = ProviderUnreachable("The socket /run/x.sock cannot be reached.")
+LOST = OutcomeUnknown("The control helper did not answer.")
 
 
 @pytest.mark.parametrize(
     ("error", "works_first", "status", "message"),
     [
         (REFUSED, False, 500, "The account root has uid 0, below 1000."),
-        (LOST, False, 503, "The host of your server cannot be reached. Try again in a minute."),
-        (LOST, True, 503, "The host of your server cannot be reached. Try again in a minute."),
+        (CUT, False, 503, "The host of your server cannot be reached. Try again in a minute."),
+        (LOST, False, 500, "The control helper did not answer."),
+        (LOST, True, 500, "The control helper did not answer."),
     ],
 )
 async def test_a_launch_that_fails_says_why_and_leaves_nothing(
@@ -171,12 +173,15 @@ async def test_a_launch_that_fails_says_why_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("state", "first"),
-    [(State.FAILED, "The server ended while it started"), (State.RUNNING, "The server did not answer within 1 seconds")],
+    [
+        (State.FAILED, "The server ended while it started"),
+        (State.RUNNING, "The server did not answer within"),
+    ],
 )
 async def test_a_server_that_does_not_come_up_shows_its_log_and_leaves_nothing(new_spawner, provider, state, first):
     provider.begins_as, provider.is_ready_at_once = state, False
     provider.cloud.logs["alice"] = ["Traceback", "ImportError: <numpy> & more"]
-    spawner = new_spawner(start_timeout=6)
+    spawner = new_spawner(start_timeout=1)
     with pytest.raises(SpawnException) as caught:
         await spawner.start()
     assert caught.value.message.startswith(first)
@@ -226,7 +231,7 @@ async def test_no_log_holds_the_token(new_spawner, provider, caplog, monkeypatch
     await spawner.poll()
     provider.befall("destroy", error=ProviderError("busy"))
     await spawner.stop()
-    for error in (REFUSED, LOST):
+    for error in (REFUSED, CUT, LOST):
         provider.befall("create", error=error)
         with pytest.raises(SpawnException):
             await spawner.start()
@@ -328,7 +333,7 @@ async def test_what_is_in_no_listing_is_not_running(new_spawner, provider):
     assert await spawner.poll() == 0
 
 
-@pytest.mark.parametrize("error", [REFUSED, LOST, ValueError("a bug")], ids=repr)
+@pytest.mark.parametrize("error", [REFUSED, CUT, LOST, ValueError("a bug")], ids=repr)
 async def test_what_is_unclear_counts_as_running(new_spawner, provider, error):
     spawner = new_spawner()
     await spawner.start()
@@ -359,6 +364,17 @@ async def test_poll_answers_while_cleaning_up_takes_long(new_spawner, provider, 
     provider.lose("alice")
     provider.befall("destroy", hangs=True)
     assert await asyncio.wait_for(spawner.poll(), 2) == 0
+
+
+async def test_a_stop_that_takes_long_goes_on_without_the_user(new_spawner, provider, monkeypatch):
+    monkeypatch.setattr(spawner_module, "_STOP_SECONDS", 0.05)
+    spawner = new_spawner()
+    await spawner.start()
+    trouble = provider.befall("destroy", hangs=True)
+    await asyncio.wait_for(spawner.stop(), 2)
+    assert provider.names == {"alice"}
+    trouble.release.set()
+    await eventually(lambda: not provider.names)
 
 
 async def test_a_stopped_server_is_gone(new_spawner, provider):

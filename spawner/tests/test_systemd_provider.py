@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes import HelperStub, launch_request
 from libcloudspawner.providers import systemd
-from libcloudspawner.providers.base import ProviderError, ProviderUnavailable, State
+from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.systemd import SystemdProvider
 
 
@@ -47,22 +47,22 @@ def test_the_code_of_a_refusal_is_its_reason(helper, provider, code):
     assert caught.value.reason == f"node-{code}"
 
 
-def test_a_helper_that_hangs_is_unavailable(helper, provider, monkeypatch):
+def test_a_helper_that_hangs_leaves_the_outcome_unknown(helper, provider, monkeypatch):
     monkeypatch.setattr(systemd, "_ANSWER_SECONDS", 0.05)
-    with helper.lock, pytest.raises(ProviderUnavailable, match="timed out"):
+    with helper.lock, pytest.raises(OutcomeUnknown, match="timed out"):
         provider.list()
 
 
-def test_a_helper_that_hangs_up_is_unavailable(helper, provider):
+def test_a_helper_that_hangs_up_leaves_the_outcome_unknown(helper, provider):
     helper.answers.append(None)
-    with pytest.raises(ProviderUnavailable, match="without an answer"):
+    with pytest.raises(OutcomeUnknown, match="without an answer"):
         provider.list()
 
 
 def test_a_missing_socket_is_named(tmp_path):
-    with pytest.raises(ProviderUnavailable, match=f"{tmp_path}/control.sock.*No such file") as caught:
+    with pytest.raises(ProviderUnreachable, match=f"{tmp_path}/control.sock.*No such file") as caught:
         SystemdProvider("hub", f"{tmp_path}/control.sock").list()
-    assert caught.value.reason == "unavailable"
+    assert caught.value.reason == "unreachable"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_missing_socket_is_named(tmp_path):
         b'{"ok": true, "instances": [{}]}\n',
     ],
 )
-def test_an_answer_that_is_none_is_unavailable(helper, provider, answer):
+def test_an_answer_that_is_none_leaves_the_outcome_unknown(helper, provider, answer):
     helper.answers.append(answer)
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(OutcomeUnknown):
         provider.list()

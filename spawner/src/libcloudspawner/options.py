@@ -142,7 +142,7 @@ def render_form(sizes: Sequence[Size], images: Sequence[Image], current: Choice)
         size_field=SIZE_FIELD,
         image_field=IMAGE_FIELD,
         sizes=[(size, in_words(size)) for size in sizes],
-        images=images,
+        images=[(image, "") for image in images],
         current=current,
     )
 

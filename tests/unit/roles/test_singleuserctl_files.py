@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the node's control helper writes for systemd, read back after systemd's own rules."""
+
+from __future__ import annotations
+
+import pwd
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n"))
+QUOTES = st.text("a\"'\\$%{}`;# \t\n=é", max_size=12)
+WORDS = TEXT | QUOTES
+ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"'}
+
+
+def read_environment_file(text):
+    """ref: systemd.exec(5), EnvironmentFile=; the value is quoted whole, or not at all."""
+    found, rest = {}, text
+    while rest := rest.lstrip():
+        assert rest[0] not in "#;", "the rest of the line would be a comment"
+        name, _, rest = rest.partition("=")
+        value, position, is_quoted = "", 0, False
+        while position < len(rest) and (is_quoted or rest[position] != "\n"):
+            character = rest[position]
+            if character == '"':
+                is_quoted = not is_quoted
+            elif character == "\\":
+                position += 1
+                value += {"\n": ""}.get(rest[position], ("" if rest[position] in '"\\`$' else "\\") + rest[position])
+            else:
+                assert is_quoted, "what stands outside of quotes is trimmed and may mean something"
+                value += character
+            position += 1
+        assert not is_quoted
+        found[name], rest = value, rest[position:]
+    return found
+
+
+def read_unit(text):
+    """The settings of a unit file by section. ref: systemd.syntax(7)"""
+    lines, sections = [""], []
+    for line in text.split("\n"):
+        lines[-1] += line
+        trailing = len(lines[-1]) - len(lines[-1].rstrip("\\"))
+        if trailing % 2:
+            lines[-1] = lines[-1][:-1] + " "
+        else:
+            lines.append("")
+    for line in filter(None, lines):
+        if line.startswith("["):
+            sections.append((line, []))
+        elif line[0] not in "#;":
+            key, equals, value = line.partition("=")
+            assert equals, f"systemd ignores {line!r}"
+            sections[-1][1].append((key, value))
+    return dict(sections)
+
+
+def read_words(text):
+    """The words of a command line. ref: systemd.service(5), COMMAND LINES"""
+    words, position = [], 0
+    while position < len(text):
+        assert text[position] == '"'
+        word, position = "", position + 1
+        while text[position] != '"':
+            if text[position] == "\\":
+                position += 1
+                word += ESCAPES[text[position]]
+            else:
+                word += text[position]
+            position += 1
+        assert text[position + 1 : position + 2] in ("", " ")
+        position += 2
+        for sign in "%$":
+            assert word.replace(2 * sign, "").count(sign) == 0, f"systemd would expand what follows {sign}"
+            word = word.replace(2 * sign, sign)
+        words.append(word)
+    return words
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True), WORDS))
+@example({"A": 'it\'s $HOME \\ `id` "quoted" 100 %', "B": "\\", "C": "#", "D": " a ", "E": "a\\\nb", "F": ""})
+def test_a_server_gets_its_variables_as_they_are(pure, variables):
+    assert pure.checked_environment(variables) == variables
+    assert read_environment_file(pure.environment_file(variables)) == variables
+
+
+@given(WORDS)
+@example('\\"')
+@example("%%n $HOME ${HOME} %h")
+@example(";")
+@example("")
+def test_a_word_of_a_command_line_arrives_as_it_is(pure, word):
+    assert "\n" not in pure.quoted_word(word)
+    assert read_words(pure.quoted_word(word)) == [word]
+
+
+LIMITS = ["MemoryMax=1", "TasksMax=9"]
+
+
+@given(WORDS, st.sampled_from(["/home/alice", "/home/with space", "/home/100%", '/home/"quoted"']), st.lists(WORDS))
+@example("alice\\", "/home/alice", ["/bin/x"])
+@example("alice\n[Service]\nUser=root", "/home/alice", ["/bin/x"])
+@example("%i", "/home/alice", ["/bin/x"])
+def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, home, command):
+    account = pwd.struct_passwd(("jupyter-alice", "x", 1001, 1001, "", home, "/bin/bash"))
+    sections = read_unit(pure.drop_in(user, account, command, LIMITS))
+    assert list(sections) == ["[Unit]", "[Service]"]
+    assert [key for key, _ in sections["[Unit]"]] == ["Description"]
+    service = sections["[Service]"]
+    assert service[0] == ("User", "jupyter-alice")
+    assert [f"{key}={value}" for key, value in service if key in ("MemoryMax", "TasksMax")] == LIMITS
+    assert dict(service)["WorkingDirectory"].replace("%%", "%") == home
+    assert read_words(dict(service)["BindPaths"]) == read_words(dict(service)["ReadWritePaths"]) == [home]
+    assert service[-2] == ("ExecStart", "")
+    assert service[-1][0] == "ExecStart"
+    assert read_words(service[-1][1]) == command
+    assert len(service) == 6 + len(LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, []),
+        ({"memory_bytes": None, "cpus": None, "tasks": None}, []),
+        ({"memory_bytes": 2**29}, ["MemoryMax=536870912"]),
+        ({"cpus": 0.5}, ["CPUQuota=50%"]),
+        ({"cpus": 2}, ["CPUQuota=200%"]),
+        ({"cpus": 0.014}, ["CPUQuota=1%"]),
+        ({"memory_bytes": 2**20, "cpus": 1, "tasks": 8}, ["MemoryMax=1048576", "CPUQuota=100%", "TasksMax=8"]),
+    ],
+)
+def test_limits_become_settings_of_the_unit(pure, limits, expected):
+    assert pure.checked_limits(limits) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:0/user/alice/", "http://127.0.0.1:20001/user/alice/"),
+        ("https://127.0.0.1:0/", "https://127.0.0.1:20001/"),
+        ("http://[::1]:0/user/alice/", "http://[::1]:20001/user/alice/"),
+        ("http://:0/user/alice/", "http://:20001/user/alice/"),
+        ("http://host:0", "http://host:20001"),
+        ("http://127.0.0.1:8080/user/a:0/", "http://127.0.0.1:8080/user/a:0/"),
+        ("http://127.0.0.1/user/x:0/", "http://127.0.0.1/user/x:0/"),
+        ("http://127.0.0.1:01/", "http://127.0.0.1:01/"),
+        ("", ""),
+    ],
+)
+def test_a_server_is_told_the_port_that_was_found_for_it(pure, url, expected):
+    assert pure.with_port(url, 20001) == expected
