@@ -3,6 +3,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Ansible takes twice as long to start where Python may not keep what it compiles; roles copy spawner/, so not there.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-down test lint unit sanity molecule bench lock clean
 
@@ -24,8 +25,8 @@ lint: setup ## Check the style of everything, ansible-test sanity of the plugins
 	tools/lint.sh
 
 unit: setup ## Run the tests that need no host
-	cd spawner && PYTHONPATH=src pytest -o cache_dir=../build/pytest
-	pytest tests/unit
+	cd spawner && PYTHONPATH=src pytest -p no:cacheprovider
+	pytest -p no:cacheprovider tests/unit
 
 sanity: setup ## Run ansible-test sanity alone
 	tools/sanity.sh

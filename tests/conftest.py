@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the tests of a whole hub share; `host` is the host that it runs on, from pytest-testinfra."""
+"""What the tests of a whole hub share; `host` is the host that it runs on, from pytest-testinfra.
+
+The browser is Debian's Chromium, driven by Playwright; screenshots go to build/screenshots/.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +14,23 @@ import pytest
 from hub import Hub, hub_address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser, Page
     from testinfra.host import Host
 
 # As molecule/default/molecule.yml sets them.
 ADMIN_TOKEN = "0123456789abcdef0123456789abcdef"
 PASSWORD = "molecule"
+
+SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+]
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +41,33 @@ def hub_url(host: Host) -> str:
 @pytest.fixture(scope="module")
 def hub(hub_url: str) -> Hub:
     return Hub(hub_url, ADMIN_TOKEN)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, hub_url: str) -> Iterator[Page]:
+    context = chromium.new_context(base_url=hub_url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(60_000)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def screenshot(page: Page, request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
+    """Keep what the page shows under a name; what it shows at the end is kept by itself."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+
+    def take(name: str) -> None:
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    yield take
+    take(f"{request.node.originalname}-end")

@@ -16,15 +16,13 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   fail "Python 3.11 or newer is needed, and this is $(python3 --version). On Debian 12 or 13: $apt_line"
 python3 -c 'import ensurepip, venv' 2>/dev/null || fail "python3 has no venv. Please run: $apt_line"
 
-stamp=$({
-  python3 -c 'import sys; print(sys.version, sys.base_prefix)'
-  cat requirements/dev.txt tools/setup.sh
-} | sha256sum)
+stamp=$(cat requirements/dev.txt tools/setup.sh | sha256sum)
+is_made() { [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ] && .venv/bin/python -c 'import ansible' 2>/dev/null; }
 
 mkdir -p build
 exec 9>build/setup.lock
 flock 9
-[ "$(cat .venv/stamp 2>/dev/null)" != "$stamp" ] || exit 0
+! is_made || exit 0
 
 say "Making .venv with the tools of requirements/dev.txt (about a minute)"
 python3 -m venv --clear .venv

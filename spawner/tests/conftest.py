@@ -4,5 +4,5 @@ from __future__ import annotations
 
 import hypothesis
 
-hypothesis.settings.register_profile("tests", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")

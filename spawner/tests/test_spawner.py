@@ -192,12 +192,12 @@ async def test_a_server_that_does_not_come_up_shows_its_log_and_leaves_nothing(n
 
 
 async def test_a_slow_launch_leaves_time_to_read_the_log(new_spawner, provider, monkeypatch):
-    monkeypatch.setattr(spawner_module, "_CLEANUP_SECONDS", 1)
+    monkeypatch.setattr(spawner_module, "_CLEANUP_SECONDS", 0.5)
     provider.is_ready_at_once = False
     provider.cloud.logs["alice"] = ["Waiting for a lock"]
-    provider.befall("create", seconds=1.2)
+    provider.befall("create", seconds=0.6)
     with pytest.raises(SpawnException, match="Waiting for a lock"):
-        await asyncio.wait_for(new_spawner(start_timeout=2).start(), 2)
+        await asyncio.wait_for(new_spawner(start_timeout=1).start(), 1)
 
 
 async def test_a_start_that_is_given_up_leaves_nothing(new_spawner, provider):

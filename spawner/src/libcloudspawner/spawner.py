@@ -151,7 +151,9 @@ class LibcloudSpawner(Spawner):
     def _render_options_form(self, _: Spawner) -> str:
         try:
             current = self._choose(self.orm_spawner.user_options or {})
-        except StartRefused:  # what was chosen last time is no longer offered
+        except StartRefused:
+            # What was chosen last time is no longer offered; kept, it would fail every start that shows no form.
+            self.orm_spawner.user_options = {}
             current = self._choose({})
         return options.render_form(
             options.parse_sizes(self.userserver_sizes), options.parse_images(self.userserver_images), current

@@ -21,7 +21,7 @@ HELPER = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuserctl"
 TOKEN = "a-token-that-nobody-may-see"
 PATHS = ("CONFIGURATION", "ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS")
 
-hypothesis.settings.register_profile("tests", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
 
 
