@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 
 import pytest
 from playwright.sync_api import expect
@@ -35,20 +36,21 @@ def another_page(chromium, hub_url):
 
 def test_an_administrator_signs_up_and_approves_a_student_who_then_works(page, another_page, screenshot):
     administrator, student = page, another_page
+    newcomer = f"bob-{secrets.token_hex(3)}"
     sign_up(administrator, "ada")
     screenshot("signed-up")
     log_in(administrator, "ada")
     expect(administrator).not_to_have_url(re.compile("login"))
 
-    sign_up(student, "bob")
-    log_in(student, "bob")
+    sign_up(student, newcomer)
+    log_in(student, newcomer)
     expect(student).to_have_url(re.compile("login"))
 
     administrator.goto("/hub/authorize")
     screenshot("authorize")
-    administrator.get_by_role("row", name="bob").get_by_role("link", name="Authorize").click()
-    log_in(student, "bob")
-    student.wait_for_url(re.compile("/user/bob/lab"), timeout=120_000)
+    administrator.get_by_role("row", name=newcomer).get_by_text("Authorize", exact=True).click()
+    log_in(student, newcomer)
+    student.wait_for_url(re.compile(f"/user/{newcomer}/lab"), timeout=120_000)
 
 
 def test_nobody_comes_in_without_a_password(page, screenshot):
