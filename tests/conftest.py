@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from hub import Hub, hub_address
 
 if TYPE_CHECKING:

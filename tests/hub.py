@@ -97,7 +97,13 @@ class Kernel:
         url = quote(self.url.replace("http", "ws", 1), safe=":/@") + "/channels"
         socket = await websocket_connect(HTTPRequest(url, headers=self._headers))
         message_id = uuid.uuid4().hex
-        header = {"msg_id": message_id, "msg_type": "execute_request", "username": "", "session": message_id, "version": "5.3"}
+        header = {
+            "msg_id": message_id,
+            "msg_type": "execute_request",
+            "username": "",
+            "session": message_id,
+            "version": "5.3",
+        }
         content = {"code": code, "silent": False, "store_history": False, "allow_stdin": False}
         await socket.write_message(
             json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"})

@@ -35,6 +35,13 @@ secret() {
   cat "build/demo/$1"
 }
 
+# What the hub in the container is made of.
+fingerprint() {
+  docker container inspect --format '{{.Id}}' "$name"
+  find playbooks plugins roles templates spawner/src spawner/pyproject.toml inventories/demo build/demo/vars.json \
+    -type f -not -name '*.pyc' -print0 | sort --zero-terminated | xargs --null sha256sum
+}
+
 login_page_answers() {
   python3 -c 'import sys, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(sys.argv[1], timeout=5)' \
     "$url/hub/login" 2>/dev/null
@@ -54,12 +61,18 @@ up() {
   admin_token=$(secret admin_token 32)
   printf '{"demo_password": "%s", "demo_admin_token": "%s"}\n' "$password" "$admin_token" >build/demo/vars.json
 
-  say "Setting up the hub"
-  if [ -t 1 ]; then export ANSIBLE_FORCE_COLOR=true; fi
-  export ANSIBLE_PIPELINING=true
-  ansible-playbook playbooks/site.yml --inventory inventories/demo --extra-vars @build/demo/vars.json </dev/null 2>&1 |
-    narrate
-
+  local made
+  made=$(fingerprint | sha256sum)
+  if [ "$(cat build/demo/made 2>/dev/null)" = "$made" ]; then
+    say "The hub is set up already"
+  else
+    say "Setting up the hub"
+    if [ -t 1 ]; then export ANSIBLE_FORCE_COLOR=true; fi
+    export ANSIBLE_PIPELINING=true
+    ansible-playbook playbooks/site.yml --inventory inventories/demo --extra-vars @build/demo/vars.json </dev/null 2>&1 |
+      narrate
+    echo "$made" >build/demo/made
+  fi
   wait_for 120 "the login page" login_page_answers || {
     docker exec "$name" journalctl --no-pager --lines 30 --unit 'jupyterhub*' >&2 || true
     fail "no login page at $url/hub/login"

@@ -7,9 +7,8 @@ import re
 import secrets
 
 import pytest
-from playwright.sync_api import expect
-
 from conftest import PASSWORD
+from playwright.sync_api import expect
 
 
 def log_in(page, user, password=PASSWORD):
@@ -68,7 +67,9 @@ def test_a_start_that_fails_says_why_on_the_page(page, screenshot, hub):
     log_in(page, "unlucky")
     page.get_by_label("Nothing").check()
     page.get_by_role("button", name="Start").click()
-    expect(page.locator("body")).to_contain_text("This node holds no environment not-there; it holds: default", timeout=30_000)
+    expect(page.locator("body")).to_contain_text(
+        "This node holds no environment not-there; it holds: default", timeout=30_000
+    )
 
 
 def test_the_last_choice_is_preselected_the_next_time(hub, student, page, screenshot):

@@ -19,8 +19,8 @@ def tokens(host, user):
     """The notes of the API tokens that the hub's database holds for a user."""
     query = (
         "import json, sqlite3; print(json.dumps([row[0] for row in sqlite3.connect("
-        "'file:/var/lib/jupyterhub/jupyterhub.sqlite?mode=ro', uri=True).execute('select note from api_tokens join users "
-        "on users.id = api_tokens.user_id where users.name = ?', (%r,))]))"
+        "'file:/var/lib/jupyterhub/jupyterhub.sqlite?mode=ro', uri=True).execute('select note from api_tokens "
+        "join users on users.id = api_tokens.user_id where users.name = ?', (%r,))]))"
     )
     return json.loads(host.check_output("python3 -c %s", query % user))
 
@@ -64,7 +64,7 @@ def test_a_home_is_private_and_its_account_has_no_password_and_no_privileges(hub
     assert host.check_output("stat --format=%%U /proc/%s", pid) == "jupyter-ada"
 
 
-@pytest.mark.parametrize("field, noun", [("userserver_size", "size"), ("userserver_image", "environment")])
+@pytest.mark.parametrize(("field", "noun"), [("userserver_size", "size"), ("userserver_image", "environment")])
 @pytest.mark.parametrize("value", ["huge", "../etc", "", ["small"], {"a": 1}, 7])
 def test_a_choice_outside_the_lists_is_refused_by_name_and_starts_nothing(hub, host, field, noun, value):
     answer = hub.request_start("bob", **{field: value})
@@ -86,7 +86,10 @@ def test_named_servers_of_one_user_run_side_by_side_with_ports_of_their_own(hub,
     stopped("ada")
     for name in ("", "lab", "lab-2"):
         hub.start("ada", name)
-    records = [json.loads(line) for line in host.check_output("cat /run/jupyterhub-singleuser/*.json | sed 's/}{/}\\n{/g'").splitlines()]
+    records = [
+        json.loads(line)
+        for line in host.check_output("cat /run/jupyterhub-singleuser/*.json | sed 's/}{/}\\n{/g'").splitlines()
+    ]
     assert len({record["port"] for record in records}) == len(records) == 3
     assert {record["account"] for record in records} == {"jupyter-ada"}
     assert hub.call("GET", "/user/ada/lab/api/status").ok
@@ -110,8 +113,11 @@ def test_users_who_start_at_once_all_get_a_server_of_their_own(hub, host, stoppe
 @pytest.mark.parametrize("user", ["Ada", "ada.lovelace", "ada@example.org", "Жанна", "a b", "ada-0a1b2c3d", "x" * 200])
 def test_whatever_users_are_called_they_get_accounts_of_their_own(hub, host, user, stopped):
     stopped(user)
-    account = hub.start(user, userserver_size="large") and hub.kernel(user).run("import getpass; print(getpass.getuser())")
-    assert account.startswith("jupyter-") and account != "jupyter-ada"
+    account = hub.start(user, userserver_size="large") and hub.kernel(user).run(
+        "import getpass; print(getpass.getuser())"
+    )
+    assert account.startswith("jupyter-")
+    assert account != "jupyter-ada"
     assert host.user(account).uid >= 1000
 
 
@@ -121,7 +127,9 @@ def give_configuration(hub, host, user, code):
     host.run(f"rm -f {configuration}")
     hub.start(user, userserver_size="large")
     hub.stop(user)
-    host.check_output(f"runuser -u jupyter-{user} -- mkdir -p ~jupyter-{user}/.jupyter && echo %s > {configuration}", code)
+    host.check_output(
+        f"runuser -u jupyter-{user} -- mkdir -p ~jupyter-{user}/.jupyter && echo %s > {configuration}", code
+    )
 
 
 def test_a_server_that_ends_as_it_starts_shows_its_last_words_and_leaves_nothing(hub, host):
@@ -186,5 +194,7 @@ def test_a_server_that_was_shut_down_from_within_is_shown_as_stopped_and_leaves_
 def test_every_variable_reaches_the_server_whole(hub, stopped):
     stopped("ada")
     hub.start("ada", userserver_size="small")
-    value = hub.kernel("ada").run("import os; print([os.environ['CLASS'], os.environ['MEM_LIMIT'], os.environ['CPU_LIMIT']])")
-    assert value == str(["it's $HOME \\ `id` \"quoted\" 100 %", str(512 * 1024**2), "0.5"])
+    value = hub.kernel("ada").run(
+        "import os; print([os.environ['CLASS'], os.environ['MEM_LIMIT'], os.environ['CPU_LIMIT']])"
+    )
+    assert value == str(['it\'s $HOME \\ `id` "quoted" 100 %', str(512 * 1024**2), "0.5"])

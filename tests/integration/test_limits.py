@@ -55,7 +55,8 @@ def test_no_more_tasks_than_the_size_allows(hub, servers):
     fork = (
         "import threading\n"
         "try:\n"
-        "    for number in range(1000): threading.Thread(target=threading.Event().wait, args=(20,), daemon=True).start()\n"
+        "    for number in range(1000):\n"
+        "        threading.Thread(target=threading.Event().wait, args=(20,), daemon=True).start()\n"
         "except RuntimeError as error: print(number < 300, error)"
     )
     assert hub.kernel("neighbour").run(fork) == "True can't start new thread"

@@ -8,7 +8,6 @@ import time
 
 import pytest
 import requests
-
 from hub import hub_address
 
 

@@ -70,10 +70,13 @@ def test_the_token_is_in_no_command_line_unit_journal_or_file_that_others_can_re
         "the journal": "journalctl",
     }
     for place, command in places.items():
-        assert host.run(f"{command} | grep --count --text --fixed-strings --file=/root/token").stdout.strip() == "0", place
+        assert host.run(f"{command} | grep --count --text --fixed-strings --file=/root/token").stdout.strip() == "0", (
+            place
+        )
     found = host.check_output(
         "setpriv --reuid=nobody --regid=nogroup --clear-groups find / -xdev -type f -readable -size -20M -mmin -600 "
-        "-print0 2>/dev/null | xargs -0 grep --files-with-matches --text --fixed-strings --file=/root/token || true; rm /root/token"
+        "-print0 2>/dev/null | xargs -0 grep --files-with-matches --text --fixed-strings --file=/root/token || true; "
+        "rm /root/token"
     )
     assert found == ""
 
@@ -111,7 +114,7 @@ def test_a_server_answers_nobody_without_its_users_token(host, servers):
 
 
 @pytest.mark.parametrize(
-    "request_, reason",
+    ("request_", "reason"),
     [
         ({"account": "root"}, "must begin with jupyter-|not made for JupyterHub|below 1000"),
         ({"account": "www-data"}, "below 1000"),
@@ -142,20 +145,25 @@ def test_the_control_helper_starts_servers_under_a_mapped_account(host, servers)
     assert answer["instance"]["account"] == "teacher"
 
 
-@pytest.mark.parametrize("value", ["it's", 'a "b" c', "$HOME ${HOME} `id` $(id)", "a\\nb\\", "two\nlines\n", "\ttab", "ünïcode ☃", "#;=%i%%", " x "])
+@pytest.mark.parametrize(
+    "value",
+    ["it's", 'a "b" c', "$HOME ${HOME} `id` $(id)", "a\\nb\\", "two\nlines\n", "\ttab", "ünïcode ☃", "#;=%i%%", " x "],
+)
 def test_systemd_gives_the_server_each_value_byte_for_byte(host, value):
     command = ["/bin/sh", "-c", 'printf "%s" "$VALUE" > ~/value']
     assert start(host, command=command, variables={"VALUE": value, "HOME": "/home/jupyter-probe"})["ok"]
     assert host.file("/home/jupyter-probe/value").content == value.encode()
 
 
-@pytest.mark.parametrize("word", ["it's", 'a "b"', "$HOME", "${HOME}", "%i", "a\\b", "two\nlines", "; touch /tmp/x", "-x", "é"])
+@pytest.mark.parametrize(
+    "word", ["it's", 'a "b"', "$HOME", "${HOME}", "%i", "a\\b", "two\nlines", "; touch /tmp/x", "-x", "é"]
+)
 def test_systemd_gives_the_command_each_word_byte_for_byte(host, word):
     assert start(host, command=["/bin/sh", "-c", 'printf "%s" "$1" > ~/word', "sh", word])["ok"]
     assert host.file("/home/jupyter-probe/word").content == word.encode()
 
 
-@pytest.mark.parametrize("unit, limit", [("jupyterhub.service", 3.0), ("jupyterhub-singleuser@ada.service", 3.0)])
+@pytest.mark.parametrize(("unit", "limit"), [("jupyterhub.service", 3.0), ("jupyterhub-singleuser@ada.service", 3.0)])
 def test_units_are_little_exposed(host, servers, unit, limit):
     table = host.check_output("systemd-analyze security --no-pager %s", unit)
     print(table)

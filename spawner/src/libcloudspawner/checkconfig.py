@@ -7,8 +7,8 @@ JupyterHub itself finds a wrong value only when the class is used, and only logs
 from __future__ import annotations
 
 import difflib
-import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from jupyterhub import orm
@@ -18,18 +18,25 @@ from traitlets.config import Configurable
 
 def problems(path: str) -> list[str]:
     """What is wrong with the configuration in ``path``, a sentence for each; empty if nothing is."""
+    if not Path(path).is_file():
+        return [f"There is no file {path}."]
     app = JupyterHub()
     app.log.setLevel("ERROR")
     app.raise_config_file_errors = True
     try:
-        app.load_config_file(os.path.abspath(path))
+        # Itself, it ends the program at a wrong value.
+        JupyterHub.load_config_file.__wrapped__(app, str(Path(path).absolute()))
         found = list(_unknown_settings(app))
         # Some authenticators keep tables of their own; this database is gone with this process.
         database = orm.new_session_factory("sqlite:///:memory:")()
-        app.authenticator_class(parent=app, _deprecated_db_session=database)
+        try:
+            app.authenticator_class(parent=app, _deprecated_db_session=database)
+        finally:
+            database.close()
+            database.get_bind().dispose()
         app.spawner_class(parent=app)
         app.proxy_class(parent=app)
-    except Exception as error:  # the file is arbitrary Python
+    except Exception as error:  # noqa: BLE001 - the file is arbitrary Python
         return [f"{type(error).__name__}: {error}"]
     return found
 

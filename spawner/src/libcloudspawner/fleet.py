@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, State
@@ -49,34 +50,26 @@ class Fleet:
 
     async def launch(self, request: LaunchRequest) -> Instance:
         """Create an instance. When the caller gives up, or the outcome is unclear, it does not stay behind."""
-        if pending := self._destroying.get(request.name):
+        while pending := self._destroying.get(request.name):
             await asyncio.shield(pending)
         creation = self._calls.submit(self._provider.create, request)
         try:
             return await asyncio.wrap_future(creation)
         except asyncio.CancelledError:
             if not creation.cancel():
-                self._destroy_once_created(creation, request)
+                self.destroy_in_background(request.name, request.request_id, creation)
             raise
         except OutcomeUnknown:
             self.destroy_in_background(request.name, request.request_id)
             raise
-
-    def _destroy_once_created(self, creation: concurrent.futures.Future[Instance], request: LaunchRequest) -> None:
-        """Cancelling a call does not stop its thread, so the instance may appear later."""
-        loop = asyncio.get_running_loop()
-
-        def destroy(_: object) -> None:
-            loop.call_soon_threadsafe(self.destroy_in_background, request.name, request.request_id)
-
-        creation.add_done_callback(destroy)
 
     async def find(self, name: str, max_age: float = _LISTING_SECONDS) -> Instance | None:
         """The instance as of a listing at most ``max_age`` seconds old; None if that listing lacks it.
 
         Raises :class:`ProviderError` when no such listing can be had: then nothing is known.
         """
-        if time.monotonic() - self._listed_at > max_age:
+        oldest = time.monotonic() - max_age
+        while self._listed_at < oldest:
             if self._refresh is None or self._refresh.done():
                 self._refresh = asyncio.create_task(self._list())
             await asyncio.shield(self._refresh)
@@ -98,11 +91,13 @@ class Fleet:
             # A look at the listing costs a call, a look at the port does not: so the port says when to look.
             is_answering = await _answers(instance.address, instance.port)
             seen = await self._look(instance, 0.0 if is_answering else _WATCH_LISTING_SECONDS)
-            if seen is not None:
+            if seen is not None and seen.request_id == instance.request_id:
                 if seen.is_ready:
                     return seen
                 if seen.state in (State.FAILED, State.STOPPED):
-                    raise InstanceFailed(await self._with_log(f"The server ended while it started ({seen.detail}).", instance))
+                    raise InstanceFailed(
+                        await self._with_log(f"The server ended while it started ({seen.detail}).", instance)
+                    )
             await asyncio.sleep(pause)
             pause = min(pause * 1.1, _PROBE_SECONDS_MAX)
         raise InstanceFailed(await self._with_log(f"The server did not answer within {seconds:.0f} seconds.", instance))
@@ -116,26 +111,36 @@ class Fleet:
 
     async def _with_log(self, message: str, instance: Instance) -> str:
         try:
-            lines = await self._in_thread(self._calls, lambda: self._provider.log(instance.name, 20))
+            lines: Sequence[str] = await self._in_thread(self._calls, lambda: self._provider.log(instance.name, 20))
         except ProviderError as error:
             lines = [f"(its log cannot be read: {error})"]
         return "\n".join([message, *lines])
 
-    def destroy_in_background(self, name: str, request_id: str | None = None) -> asyncio.Task[None]:
-        """Destroy an instance, trying again until the provider says that it is gone."""
+    def destroy_in_background(
+        self, name: str, request_id: str | None = None, creation: concurrent.futures.Future[Instance] | None = None
+    ) -> asyncio.Task[None]:
+        """Destroy an instance, trying again until the provider says that it is gone.
+
+        Begins when ``creation`` is over: cancelling a call does not stop its thread, so the instance may appear later.
+        """
         task = self._destroying.get(name)
         if task is None:
-            task = asyncio.create_task(self._destroy(name, request_id))
+            task = asyncio.create_task(self._destroy(name, request_id, creation))
             self._destroying[name] = task
             task.add_done_callback(lambda _: self._destroying.pop(name))
         return task
 
-    async def _destroy(self, name: str, request_id: str | None) -> None:
+    async def _destroy(
+        self, name: str, request_id: str | None, creation: concurrent.futures.Future[Instance] | None
+    ) -> None:
+        if creation is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wrap_future(creation)
         pause = _DESTROY_RETRY_SECONDS
         while True:
             try:
                 await self._in_thread(self._destroys, lambda: self._provider.destroy(name, request_id))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the instance must not stay
                 log.error("The instance %s could not be destroyed, next try in %.0f s: %s", name, pause, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)

@@ -13,7 +13,7 @@ import re
 
 INSTANCE_LENGTH = 63
 ACCOUNT_LENGTH = 32
-_DIGEST_LENGTH = 8
+_DIGEST_LENGTH = 12
 _VALID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LOOKS_DIGESTED = re.compile(rf".*-[0-9a-f]{{{_DIGEST_LENGTH}}}")
 
@@ -25,11 +25,12 @@ def slug(text: str, length: int = INSTANCE_LENGTH) -> str:
     """
     if len(text) <= length and _VALID.fullmatch(text) and not _LOOKS_DIGESTED.fullmatch(text):
         return text
-    return _digested(text, text, length)
+    return _digested(text, length, text)
 
 
-def _digested(readable: str, identity: str, length: int) -> str:
-    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_LENGTH]
+def _digested(readable: str, length: int, *identity: str) -> str:
+    parts = [hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest() for part in identity]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()[:_DIGEST_LENGTH]
     stem = re.sub(r"[^a-z0-9]+", "-", readable.lower()).strip("-")[: length - _DIGEST_LENGTH - 1].strip("-")
     return f"{stem or 'x'}-{digest}"
 
@@ -38,7 +39,7 @@ def instance_name(user: str, server: str = "") -> str:
     """The name of the instance of a user's server; ``server`` is empty for the default one."""
     if not server:
         return slug(user)
-    return _digested(f"{user}-{server}", f"{user}\0{server}", INSTANCE_LENGTH)
+    return _digested(f"{user}-{server}", INSTANCE_LENGTH, user, server)
 
 
 def account_name(template: str, user: str, user_id: int) -> str:

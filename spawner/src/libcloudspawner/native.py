@@ -7,6 +7,8 @@ ref: https://github.com/jupyterhub/jupyterhub/blob/main/docs/source/howto/upgrad
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import nativeauthenticator
@@ -30,7 +32,7 @@ class LoginHandler(handlers.LoginHandler):
     """The login page, also when JupyterHub renders it to show an error."""
 
     statsd = _NoStatistics()
-    _page_values: dict[str, Any] = {}
+    _page_values: Mapping[str, Any] = MappingProxyType({})
 
     def _render(self, login_error: str | None = None, username: str | None = None, **page_values: Any) -> Any:
         self._page_values = page_values

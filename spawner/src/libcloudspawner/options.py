@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -71,7 +73,7 @@ def _parse(kind: type[OfferType], item: Any, limits: tuple[str, ...], setting: s
         raise TraitError(
             f'{setting}: {item!r} is neither a pair ("Display name", "name") nor a dictionary with a name.'
         )
-    if unknown := sorted(set(item) - set(known)):
+    if unknown := sorted(map(str, set(item) - set(known))):
         raise TraitError(f"{setting}: {item['name']} has unknown keys {unknown}; known are {list(known)}.")
     return kind(
         name=item["name"],
@@ -85,9 +87,9 @@ def _parse(kind: type[OfferType], item: Any, limits: tuple[str, ...], setting: s
 def _limit(key: str, value: Any, setting: str, name: str) -> float | int:
     try:
         number = ByteSpecification().validate(None, value) if key == "mem_limit" else float(value)
-    except (TraitError, TypeError, ValueError):
+    except (TraitError, TypeError, ValueError, OverflowError, LookupError):
         number = 0
-    if number <= 0:
+    if not 0 < number < math.inf or (key == "tasks_limit" and number < 1):
         expected = 'bytes, or a number with K, M, G or T such as "2G"' if key == "mem_limit" else "a number above 0"
         raise TraitError(f"{setting}: {key} of {name} must be {expected}, but is {value!r}.")
     return int(number) if key == "tasks_limit" else number
@@ -123,7 +125,7 @@ def _chosen(wanted: Any, offers: Sequence[OfferType], field: str, noun: str) -> 
             return offer
     allowed = ", ".join(offer.name for offer in offers) or "none, there is nothing to choose"
     raise StartRefused(
-        f"There is no {noun} {wanted!r} here. Allowed values of {field}: {allowed}.",
+        f"There is no {noun} {reprlib.repr(wanted)} here. Allowed values of {field}: {allowed}.",
         reason=f"unknown-{noun}",
     )
 

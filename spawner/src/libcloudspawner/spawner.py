@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
-from traitlets import Enum, Integer, List, Unicode, default, validate
+from traitlets import Enum, Integer, List, TraitError, Unicode, default, validate
 
 from . import naming, options
 from .errors import StartRefused
@@ -72,7 +73,7 @@ class LibcloudSpawner(Spawner):
         """,
     ).tag(config=True)
 
-    userserver_sizes = List(
+    userserver_sizes: List[Any] = List(
         help="""
         Sizes that a user chooses from.
 
@@ -84,7 +85,7 @@ class LibcloudSpawner(Spawner):
         """,
     ).tag(config=True)
 
-    userserver_images = List(
+    userserver_images: List[Any] = List(
         help="""
         Environments or images that a user chooses from.
 
@@ -122,7 +123,7 @@ class LibcloudSpawner(Spawner):
     @validate("hub_id")
     def _check_hub_id(self, proposal: Any) -> str:
         if naming.slug(proposal.value) != proposal.value:
-            raise ValueError(f"hub_id must be lower case letters, digits and single dashes, but is {proposal.value!r}.")
+            raise TraitError(f"hub_id must be lower case letters, digits and single dashes, but is {proposal.value!r}.")
         return str(proposal.value)
 
     @default("options_form")
@@ -199,7 +200,8 @@ class LibcloudSpawner(Spawner):
         # Checked here once more: an administrator may have replaced apply_user_options.
         request = self._request(self._choose(self.user_options))
         self._is_starting = True
-        self._progress = _Progress()
+        if self._progress.is_over:
+            self._progress = _Progress()
         self.instance_name = request.name
         try:
             return await self._start(request)
@@ -211,11 +213,13 @@ class LibcloudSpawner(Spawner):
             self._progress.end()
 
     async def _start(self, request: LaunchRequest) -> str:
+        began = time.monotonic()
         self._progress.add(10, f"Preparing your server: {_in_words(request)}.")
         try:
             instance = await self._fleet.launch(request)
             self._progress.add(40, "Your server was started. Waiting until it answers.")
-            instance = await self._fleet.wait_until_ready(instance, max(1, self.start_timeout - _CLEANUP_SECONDS))
+            seconds = max(self.start_timeout - _CLEANUP_SECONDS, self.start_timeout / 2)
+            instance = await self._fleet.wait_until_ready(instance, seconds - (time.monotonic() - began))
         except ProviderUnreachable as error:
             # Nothing was created, so there is nothing that a stop could wait for.
             self.instance_name = ""
@@ -231,6 +235,8 @@ class LibcloudSpawner(Spawner):
 
     async def stop(self, now: bool = False) -> None:
         """Destroy the instance; its home stays. Returns when it is gone, or goes on trying in the background."""
+        if not self.instance_name:
+            return
         destruction = self._fleet.destroy_in_background(self.instance_name)
         done, _ = await asyncio.wait([destruction], timeout=_STOP_SECONDS)
         if not done:
@@ -254,8 +260,11 @@ class LibcloudSpawner(Spawner):
         if instance and instance.state not in (State.STOPPED, State.FAILED):
             return None
         # JupyterHub does not call stop() for what is gone, yet files of it may be left.
-        await self._clean_up()
-        self._revoke_forgotten_token()
+        try:
+            await self._clean_up()
+            self._revoke_forgotten_token()
+        except Exception:
+            self.log.exception("%s is gone, but something of it may be left", self._log_name)
         return instance.exit_status if instance else 0
 
     async def _clean_up(self, request_id: str | None = None) -> None:
@@ -271,9 +280,9 @@ class LibcloudSpawner(Spawner):
         note = f"Server at {self.server.base_url}"
         tokens = [token for token in self.user.orm_user.api_tokens if token.note == note]
         for token in tokens:
-            session = object_session(token)
-            session.delete(token)
-            session.commit()
+            if session := object_session(token):
+                session.delete(token)
+                session.commit()
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
         """The steps of the start, as they happen; ends when the start ends."""
@@ -294,6 +303,8 @@ class LibcloudSpawner(Spawner):
     def clear_state(self) -> None:
         super().clear_state()
         self.instance_name = ""
+        # JupyterHub clears the state before a start and a while before start() itself, and may have readers by then.
+        self._progress = _Progress()
 
 
 class _Progress:
@@ -301,7 +312,7 @@ class _Progress:
 
     def __init__(self) -> None:
         self._events: list[dict[str, Any]] = []
-        self._is_over = False
+        self.is_over = False
         self._news = asyncio.Event()
 
     def add(self, percent: int, message: str) -> None:
@@ -309,7 +320,7 @@ class _Progress:
         self._notify()
 
     def end(self) -> None:
-        self._is_over = True
+        self.is_over = True
         self._notify()
 
     def _notify(self) -> None:
@@ -323,7 +334,7 @@ class _Progress:
             while position < len(self._events):
                 yield self._events[position]
                 position += 1
-            if self._is_over:
+            if self.is_over:
                 return
             if news is self._news:
                 await news.wait()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -114,5 +114,5 @@ class Provider(ABC):
         """
 
     @abstractmethod
-    def log(self, name: str, lines: int) -> list[str]:
+    def log(self, name: str, lines: int) -> Sequence[str]:
         """The last lines that the instance wrote, oldest first; empty if there are none."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
+
+T = TypeVar("T")
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
@@ -21,7 +24,8 @@ class SystemdProvider(Provider):
         self._control_socket = control_socket
 
     def create(self, request: LaunchRequest) -> Instance:
-        answer = self._ask(
+        return self._ask(
+            lambda answer: _instance(answer["instance"]),
             action="start",
             instance=request.name,
             request=request.request_id,
@@ -38,20 +42,21 @@ class SystemdProvider(Provider):
                 "tasks": request.limits.tasks,
             },
         )
-        return _instance(answer["instance"])
 
     def list(self) -> dict[str, Instance]:
-        found = (_instance(record) for record in self._ask(action="list")["instances"])
-        return {instance.name: instance for instance in found}
+        return self._ask(
+            lambda answer: {record["instance"]: _instance(record) for record in answer["instances"]}, action="list"
+        )
 
     def destroy(self, name: str, request_id: str | None = None) -> None:
-        self._ask(action="stop", instance=name, request=request_id)
+        self._ask(lambda answer: None, action="stop", instance=name, request=request_id)
 
-    def log(self, name: str, lines: int) -> list[str]:
-        answer: list[str] = self._ask(action="log", instance=name, lines=lines)["lines"]
-        return answer
+    def log(self, name: str, lines: int) -> Sequence[str]:
+        return self._ask(
+            lambda answer: [str(line) for line in answer["lines"]], action="log", instance=name, lines=lines
+        )
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def _ask(self, read: Callable[[dict[str, Any]], T], **request: Any) -> T:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_CONNECT_SECONDS)
             try:
@@ -70,10 +75,14 @@ class SystemdProvider(Provider):
                 raise OutcomeUnknown(f"The control helper did not answer: {error.strerror or error}.") from error
         if not line:
             raise OutcomeUnknown("The control helper ended without an answer; its journal says why.")
-        answer: dict[str, Any] = json.loads(line)
-        if not answer["ok"]:
-            raise ProviderError(answer["error"], reason=f"node-{answer['code']}")
-        return answer
+        try:
+            answer = json.loads(line)
+            if answer["ok"]:
+                return read(answer)
+            refusal = ProviderError(answer["error"], reason=f"node-{answer['code']}")
+        except (ValueError, LookupError, TypeError) as error:
+            raise OutcomeUnknown(f"The control helper's answer makes no sense ({type(error).__name__}).") from error
+        raise refusal
 
 
 def _instance(record: dict[str, Any]) -> Instance:
