@@ -25,8 +25,8 @@ lint: setup ## Check the style of everything, ansible-test sanity of the plugins
 	tools/lint.sh
 
 unit: setup ## Run the tests that need no host
-	cd spawner && PYTHONPATH=src pytest -p no:cacheprovider
-	pytest -p no:cacheprovider tests/unit
+	cd spawner && PYTHONPATH=src pytest -n auto -p no:cacheprovider
+	pytest -n auto -p no:cacheprovider tests/unit
 
 sanity: setup ## Run ansible-test sanity alone
 	tools/sanity.sh
