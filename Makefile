@@ -21,7 +21,7 @@ demo-down: ## Remove the hub that 'make demo' made
 
 test: lint unit sanity molecule ## Run all tests
 
-lint: setup ## Check the style of everything, ansible-test sanity of the plugins included
+lint: setup ## Check the style of everything, ansible-test sanity included
 	tools/lint.sh
 
 unit: setup ## Run the tests that need no host

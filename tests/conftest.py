@@ -42,7 +42,8 @@ def hub(hub_url: str) -> Hub:
     return Hub(hub_url, ADMIN_TOKEN)
 
 
-@pytest.fixture(scope="session")
+# For a module alone: as long as Playwright runs, no other event loop can.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
