@@ -155,8 +155,8 @@ class Fleet:
 
 async def _answers(address: str, port: int) -> bool:
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout=1)
+        reader_and_writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout=1)
     except (OSError, asyncio.TimeoutError):
         return False
-    writer.close()
+    reader_and_writer[1].close()
     return True

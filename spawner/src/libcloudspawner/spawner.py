@@ -149,7 +149,7 @@ class LibcloudSpawner(Spawner):
             options.parse_images(self.userserver_images),
         )
 
-    def _render_options_form(self, _: Spawner) -> str:
+    def _render_options_form(self, spawner: Spawner) -> str:
         try:
             current = self._choose(self.orm_spawner.user_options or {})
         except StartRefused:
@@ -238,8 +238,8 @@ class LibcloudSpawner(Spawner):
         if not self.instance_name:
             return
         destruction = self._fleet.destroy_in_background(self.instance_name)
-        done, _ = await asyncio.wait([destruction], timeout=_STOP_SECONDS)
-        if not done:
+        await asyncio.wait([destruction], timeout=_STOP_SECONDS)
+        if not destruction.done():
             self.log.error("%s is not gone after %d s; trying on in the background.", self._log_name, _STOP_SECONDS)
         self._revoke_forgotten_token()
 
