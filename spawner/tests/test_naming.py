@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from libcloudspawner import naming
+from traitlets import TraitError
 
 VALID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -118,3 +119,11 @@ def test_a_name_says_whose_it_is(user, server, begins):
 )
 def test_the_name_of_an_account_follows_the_template(template, user, expected):
     assert re.fullmatch(expected, naming.account_name(template, user, 7))
+
+
+@pytest.mark.parametrize(
+    "template", ["jupyter", "{USER}", "Jupyter-{USERNAME}", "a-prefix-of-17-ch-{USERNAME}", "a b{USERID}"]
+)
+def test_a_template_that_gives_no_valid_accounts_of_their_own_is_refused(template):
+    with pytest.raises(TraitError, match="username_template must hold"):
+        naming.check_account_template(template)

@@ -11,9 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 
+from traitlets import TraitError
+
 INSTANCE_LENGTH = 63
 ACCOUNT_LENGTH = 32
 _DIGEST_LENGTH = 12
+_ACCOUNT_FIXED_LENGTH = 16
 _VALID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LOOKS_DIGESTED = re.compile(rf".*-[0-9a-f]{{{_DIGEST_LENGTH}}}")
 
@@ -40,6 +43,16 @@ def instance_name(user: str, server: str = "") -> str:
     if not server:
         return slug(user)
     return _digested(f"{user}-{server}", INSTANCE_LENGTH, user, server)
+
+
+def check_account_template(template: str) -> None:
+    """Raises TraitError unless every user gets a valid account name of their own."""
+    fixed = template.replace("{USERNAME}", "").replace("{USERID}", "")
+    if fixed == template or not re.fullmatch(r"[a-z0-9_-]*", fixed) or len(fixed) > _ACCOUNT_FIXED_LENGTH:
+        raise TraitError(
+            "username_template must hold {USERNAME} or {USERID}, and beside them at most "
+            f"{_ACCOUNT_FIXED_LENGTH} lower case letters, digits, dashes and underscores, but is {template!r}."
+        )
 
 
 def account_name(template: str, user: str, user_id: int) -> str:

@@ -120,6 +120,11 @@ class LibcloudSpawner(Spawner):
         options.parse_images(proposal.value)
         return proposal.value
 
+    @validate("username_template")
+    def _check_username_template(self, proposal: Any) -> Any:
+        naming.check_account_template(proposal.value)
+        return proposal.value
+
     @validate("hub_id")
     def _check_hub_id(self, proposal: Any) -> str:
         if naming.slug(proposal.value) != proposal.value:

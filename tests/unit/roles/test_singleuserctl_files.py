@@ -144,9 +144,8 @@ def test_limits_become_settings_of_the_unit(pure, limits, expected):
         ("http://[::1]:0/user/alice/", "http://[::1]:20001/user/alice/"),
         ("http://:0/user/alice/", "http://:20001/user/alice/"),
         ("http://host:0", "http://host:20001"),
-        ("http://127.0.0.1:8080/user/a:0/", "http://127.0.0.1:8080/user/a:0/"),
-        ("http://127.0.0.1/user/x:0/", "http://127.0.0.1/user/x:0/"),
-        ("http://127.0.0.1:01/", "http://127.0.0.1:01/"),
+        ("http://127.0.0.1:8888/user/a:0/", "http://127.0.0.1:20001/user/a:0/"),
+        ("http://127.0.0.1/user/x:0/", "http://127.0.0.1:20001/user/x:0/"),
         ("", ""),
     ],
 )

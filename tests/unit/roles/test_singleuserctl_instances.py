@@ -187,7 +187,7 @@ def test_nobody_looks_into_an_instance_of_another_hub(host, action):
 
 def test_nobody_takes_the_place_of_an_instance_of_another_hub(host):
     host.start(request="r1")
-    assert host.start(hub="other", request="r2")["code"] == "foreign"
+    assert host.start(hub="other", account="jupyter-other", request="r2")["code"] == "foreign"
     assert host.ask("status")["instance"]["request"] == "r1"
 
 
@@ -381,3 +381,11 @@ def test_the_spawner_and_the_helper_understand_each_other(host, provider):
     provider.destroy("alice", "r1")
     provider.destroy("alice")
     assert provider.list() == {}
+
+
+def test_the_account_of_a_user_of_another_hub_is_not_lent(host):
+    host.start("alice")
+    answer = host.start("alice-2", user="alice", account="jupyter-alice", hub="other")
+    assert answer["code"] == "refused"
+    assert "made for another hub, hub" in answer["error"]
+    assert [one["instance"] for one in host.ask("list")["instances"]] == ["alice"]

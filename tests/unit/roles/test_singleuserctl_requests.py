@@ -161,6 +161,7 @@ def test_a_program_without_a_path_is_that_of_the_environment(host, command, expe
 
 LEAKY = {
     "a control character": lambda host: host.start(variables={"TOKEN": f"{SECRET}\0"}),
+    "a noncharacter": lambda host: host.start(variables={"TOKEN": f"{SECRET}\U0010ffff"}),
     "not a string": lambda host: host.start(variables={"TOKEN": [SECRET]}),
     "half a request": lambda host: host.helper.answer(f'{{"variables": {{"TOKEN": "{SECRET}"'.encode()),
     "another account": lambda host: host.start(account="root", variables={"TOKEN": SECRET}),
