@@ -128,6 +128,10 @@ class Host:
             Path(self.accounts[name].pw_dir).mkdir(parents=True)
         return ""
 
+    def _userdel(self, name: str) -> str:
+        self.accounts.pop(name, None)
+        return ""
+
     def _journalctl(self, *_: str) -> str:
         return "".join(f"{line}\n" for line in self.journal)
 

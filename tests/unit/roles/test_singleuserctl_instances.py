@@ -340,6 +340,14 @@ def test_an_instance_of_another_hub_keeps_its_port(host):
     assert ports == {20000, 20001}
 
 
+def test_an_account_that_was_made_by_half_is_no_hindrance_to_the_next_start(host):
+    host.failures["useradd"] = "useradd: cannot create directory /home/jupyter-alice"
+    assert "cannot create directory" in host.start()["error"]
+    assert ("/usr/sbin/userdel", "jupyter-alice") in host.commands
+    host.failures.clear()
+    assert host.start()["ok"]
+
+
 # --- the other end ------------------------------------------------------------------------------------------
 
 
