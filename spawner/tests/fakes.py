@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 import socketserver
 import threading
 import time
@@ -22,7 +23,7 @@ T = TypeVar("T")
 TOKEN = "a-token-that-nobody-may-see"
 
 
-def launch_request(name: str = "alice", request_id: str = "r1", **values: Any) -> LaunchRequest:
+def launch_request(name: str = "alice", request_id: str = "", **values: Any) -> LaunchRequest:
     defaults: dict[str, Any] = {
         "user": name,
         "server": "",
@@ -33,7 +34,7 @@ def launch_request(name: str = "alice", request_id: str = "r1", **values: Any) -
         "command": ("jupyterhub-singleuser",),
         "environment": {"JUPYTERHUB_API_TOKEN": TOKEN},
     }
-    return LaunchRequest(name=name, request_id=request_id, **{**defaults, **values})
+    return LaunchRequest(name=name, request_id=request_id or f"r-{name}", **{**defaults, **values})
 
 
 @dataclass
@@ -61,16 +62,24 @@ class Trouble:
 
 @dataclass
 class Cloud:
-    """What the providers of several hubs share: each instance with its hub, by name."""
+    """What the providers of several hubs share: each instance with its hub, by the id of its request."""
 
     instances: dict[str, tuple[str, Instance]] = field(default_factory=dict)
     logs: dict[str, list[str]] = field(default_factory=dict)
-    ports: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    ports: list[socket.socket] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def listen(self, address: str) -> int:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.ports.append(socket.create_server((address, 0), family=family))
+        return int(self.ports[-1].getsockname()[1])
 
 
 class FakeProvider(Provider):
     """Instances that exist in memory alone, and calls that go wrong as :meth:`befall` says."""
+
+    SETTINGS = ()
+    WATCH_LISTING_SECONDS = 0.02
 
     def __init__(self, hub: str = "hub", cloud: Cloud | None = None) -> None:
         self._hub = hub
@@ -94,43 +103,40 @@ class FakeProvider(Provider):
         return self._call("create", request.name, lambda: self._create(request))
 
     def _create(self, request: LaunchRequest) -> Instance:
-        hub, _ = self.cloud.instances.get(request.name, (self._hub, None))
-        if hub != self._hub:
-            raise ProviderError(f"{request.name} belongs to another hub", reason="foreign")
         instance = Instance(
+            id=f"id-{request.request_id}",
             name=request.name,
             user=request.user,
             server=request.server,
             request_id=request.request_id,
             state=self.begins_as,
             address=request.bind_address,
-            port=next(self.cloud.ports),
-            is_ready=self.is_ready_at_once,
+            port=self.cloud.listen(request.bind_address),
+            owns_port=self.is_ready_at_once,
         )
-        self.cloud.instances[request.name] = (self._hub, instance)
+        self.cloud.instances[request.request_id] = (self._hub, instance)
         return instance
 
-    def list(self) -> dict[str, Instance]:
+    def list(self) -> list[Instance]:
         return self._call("list", "", self._own)
 
-    def destroy(self, name: str, request_id: str | None = None) -> None:
-        self._call("destroy", name, lambda: self._destroy(name, request_id))
+    def get(self, instance_id: str) -> Instance | None:
+        return self._call("get", instance_id, lambda: next((one for one in self._own() if one.id == instance_id), None))
 
-    def _destroy(self, name: str, request_id: str | None) -> None:
-        instance = self._own().get(name)
-        if instance is not None and request_id in (None, instance.request_id):
-            del self.cloud.instances[name]
+    def destroy(self, instance: Instance) -> None:
+        self._call("destroy", instance.name, lambda: self.cloud.instances.pop(instance.request_id, None))
 
-    def log(self, name: str, lines: int) -> list[str]:
-        return self._call("log", name, lambda: self.cloud.logs.get(name, [])[-lines:] if name in self._own() else [])
+    def log(self, instance: Instance, lines: int) -> list[str]:
+        return self._call("log", instance.name, lambda: self.cloud.logs.get(instance.name, [])[-lines:])
 
     def change(self, name: str, **values: Any) -> None:
         """Change an instance behind everybody's back."""
-        hub, instance = self.cloud.instances[name]
-        self.cloud.instances[name] = (hub, replace(instance, **values))
+        (one,) = [one for one in self._own() if one.name == name]
+        self.cloud.instances[one.request_id] = (self._hub, replace(one, **values))
 
     def lose(self, name: str) -> None:
-        del self.cloud.instances[name]
+        (one,) = [one for one in self._own() if one.name == name]
+        del self.cloud.instances[one.request_id]
 
     def count(self, method: str, name: str | None = None) -> int:
         return sum(called == method and name in (None, of) for called, of in self.calls)
@@ -139,12 +145,17 @@ class FakeProvider(Provider):
         for trouble in self._troubles:
             trouble.release.set()
 
+    def close(self) -> None:
+        self.release_all()
+        while self.cloud.ports:
+            self.cloud.ports.pop().close()
+
     @property
     def names(self) -> set[str]:
-        return set(self._own())
+        return {one.name for one in self._own()}
 
-    def _own(self) -> dict[str, Instance]:
-        return {name: instance for name, (hub, instance) in self.cloud.instances.items() if hub == self._hub}
+    def _own(self) -> list[Instance]:
+        return [instance for hub, instance in self.cloud.instances.values() if hub == self._hub]
 
     def _call(self, method: str, name: str, work: Callable[[], T]) -> T:
         call = (method, name)
@@ -222,6 +233,8 @@ class HelperStub(socketserver.ThreadingUnixStreamServer):
                 "result": "success",
             }
             return {"ok": True, "instance": self.records[name]}
+        if action == "status":
+            return {"ok": True, "instance": record}
         if action == "stop":
             found = record is not None and request["request"] in (None, record["request"])
             if found:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKEN, Cloud, FakeProvider, HelperStub, launch_request
-from libcloudspawner.providers.base import OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
+from libcloudspawner.providers.base import Instance, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.systemd import SystemdProvider
 
 
@@ -64,14 +64,15 @@ class FakeWorld(World):
 
     def _befall(self, times: int, error: Exception) -> None:
         for provider in self._providers:
-            for method in ("create", "list", "destroy", "log"):
+            for method in ("create", "list", "get", "destroy", "log"):
                 provider.befall(method, times, error=error)
 
     def write_log(self, name: str, lines: list[str]) -> None:
         self._cloud.logs[name] = lines
 
     def close(self) -> None:
-        pass
+        for provider in self._providers:
+            provider.close()
 
 
 class SystemdWorld(World):
@@ -102,11 +103,13 @@ class SystemdWorld(World):
 
 WORLDS = {"fake": FakeWorld, "systemd": SystemdWorld}
 
+ALICE = Instance("alice", "alice", "alice", "", "r-alice", State.RUNNING, "127.0.0.1", 1)
 CALLS = {
     "create": lambda provider: provider.create(launch_request("alice")),
     "list": lambda provider: provider.list(),
-    "destroy": lambda provider: provider.destroy("alice"),
-    "log": lambda provider: provider.log("alice", 5),
+    "get": lambda provider: provider.get(ALICE.id),
+    "destroy": lambda provider: provider.destroy(ALICE),
+    "log": lambda provider: provider.log(ALICE, 5),
 }
 
 
@@ -122,78 +125,75 @@ def provider(world) -> Provider:
     return world.provider("hub")
 
 
+def names(provider: Provider) -> list[str]:
+    return sorted(instance.name for instance in provider.list())
+
+
 def test_where_nothing_was_created_nothing_is_listed(provider):
-    assert provider.list() == {}
+    assert provider.list() == []
+    assert provider.get("no-such-instance") is None
 
 
 def test_what_is_created_is_listed_with_whose_it_is(provider):
     provider.create(launch_request("alice"))
     created = provider.create(launch_request("alice-gpu", "r2", user="Alice Ä", server="gpu", bind_address="127.0.0.2"))
-    listed = provider.list()
-    assert set(listed) == {"alice", "alice-gpu"}
-    for instance in (created, listed["alice-gpu"]):
-        assert (instance.name, instance.user, instance.server) == ("alice-gpu", "Alice Ä", "gpu")
+    assert names(provider) == ["alice", "alice-gpu"]
+    (listed,) = [instance for instance in provider.list() if instance.name == "alice-gpu"]
+    for instance in (created, listed, provider.get(created.id)):
+        assert (instance.id, instance.name, instance.user, instance.server) == (
+            created.id,
+            "alice-gpu",
+            "Alice Ä",
+            "gpu",
+        )
         assert instance.request_id == "r2"
-        assert instance.address == "127.0.0.2"
         assert instance.state in (State.STARTING, State.RUNNING)
-    assert listed["alice-gpu"].port == created.port
+    assert listed.port == created.port
 
 
 def test_instances_never_share_an_address(provider):
     with ThreadPoolExecutor(8) as threads:
-        created = list(threads.map(lambda number: provider.create(launch_request(f"user-{number}")), range(16)))
-    assert len({(instance.address, instance.port) for instance in created}) == 16
-    assert len(provider.list()) == 16
-
-
-def test_an_instance_takes_the_place_of_the_one_with_its_name(provider):
-    provider.create(launch_request("alice", "r1"))
-    provider.create(launch_request("alice", "r2"))
-    assert [instance.request_id for instance in provider.list().values()] == ["r2"]
+        list(threads.map(lambda number: provider.create(launch_request(f"user-{number}")), range(16)))
+    listed = provider.list()
+    assert len({(instance.address, instance.port) for instance in listed}) == len(listed) == 16
 
 
 def test_what_is_destroyed_is_gone_and_the_others_stay(provider):
-    provider.create(launch_request("alice"))
+    created = provider.create(launch_request("alice"))
     provider.create(launch_request("bob"))
-    provider.destroy("alice")
-    assert set(provider.list()) == {"bob"}
+    provider.destroy(created)
+    assert names(provider) == ["bob"]
+    assert provider.get(created.id) is None
 
 
-def test_destroying_what_is_not_there_is_no_error(provider):
-    provider.destroy("alice")
-    provider.create(launch_request("alice"))
-    provider.destroy("alice")
-    provider.destroy("alice")
-    provider.destroy("alice", "r1")
+def test_destroying_what_is_gone_is_no_error(provider):
+    created = provider.create(launch_request("alice"))
+    provider.destroy(created)
+    provider.destroy(created)
 
 
-def test_with_a_request_only_the_instance_of_that_request_is_destroyed(provider):
+def test_only_the_instance_of_the_request_is_destroyed(provider):
+    first = provider.create(launch_request("alice", "r1"))
+    provider.destroy(first)
     provider.create(launch_request("alice", "r2"))
-    provider.destroy("alice", "r1")
-    assert set(provider.list()) == {"alice"}
-    provider.destroy("alice", "r2")
-    assert provider.list() == {}
+    provider.destroy(first)
+    assert [instance.request_id for instance in provider.list()] == ["r2"]
 
 
-def test_the_instances_of_another_hub_are_out_of_sight_and_out_of_reach(world, provider):
+def test_the_instances_of_another_hub_are_out_of_sight(world, provider):
     other = world.provider("other")
-    provider.create(launch_request("alice"))
-    world.write_log("alice", ["a secret"])
-    assert other.list() == {}
+    created = provider.create(launch_request("alice"))
+    assert other.list() == []
     with suppress(ProviderError):
-        other.destroy("alice")
-    with suppress(ProviderError):
-        assert other.log("alice", 5) == []
-    with pytest.raises(ProviderError):
-        other.create(launch_request("alice", "r2"))
-    assert provider.list()["alice"].request_id == "r1"
+        assert other.get(created.id) is None
+    assert names(provider) == ["alice"]
 
 
 def test_a_log_is_the_last_lines_in_their_order(world, provider):
-    provider.create(launch_request("alice"))
+    created = provider.create(launch_request("alice"))
     world.write_log("alice", ["one", "two", "three"])
-    assert provider.log("alice", 2) == ["two", "three"]
-    assert provider.log("nobody", 2) == []
+    assert provider.log(created, 2) == ["two", "three"]
+    assert provider.log(ALICE, 2) in ([], ["two", "three"])
 
 
 def test_a_refusal_is_an_error_with_its_reason(world, provider):
@@ -202,7 +202,7 @@ def test_a_refusal_is_an_error_with_its_reason(world, provider):
         provider.create(launch_request("alice"))
     assert not isinstance(caught.value, (ProviderUnreachable, OutcomeUnknown))
     assert caught.value.reason
-    assert provider.list() == {}
+    assert provider.list() == []
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

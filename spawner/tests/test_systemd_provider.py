@@ -24,8 +24,8 @@ def provider(helper):
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        ({"state": "starting"}, {"state": State.STARTING, "is_ready": False}),
-        ({"state": "running", "listening": True}, {"state": State.RUNNING, "is_ready": True}),
+        ({"state": "starting"}, {"state": State.STARTING, "owns_port": False}),
+        ({"state": "running", "listening": True}, {"state": State.RUNNING, "owns_port": True}),
         (
             {"state": "failed", "exit_status": 137, "result": "oom-kill"},
             {"state": State.FAILED, "exit_status": 137, "detail": "oom-kill"},
@@ -35,7 +35,7 @@ def provider(helper):
 def test_what_the_helper_says_of_an_instance_is_what_the_fleet_sees(helper, provider, record, expected):
     provider.create(launch_request("alice"))
     helper.records["alice"].update(record)
-    instance = provider.list()["alice"]
+    (instance,) = provider.list()
     assert {name: getattr(instance, name) for name in expected} == expected
 
 

@@ -15,6 +15,8 @@ from jupyterhub import orm
 from jupyterhub.app import JupyterHub
 from traitlets.config import Configurable
 
+from .spawner import LibcloudSpawner
+
 
 def problems(path: str) -> list[str]:
     """What is wrong with the configuration in ``path``, a sentence for each; empty if nothing is."""
@@ -34,7 +36,9 @@ def problems(path: str) -> list[str]:
         finally:
             database.close()
             database.get_bind().dispose()
-        app.spawner_class(parent=app)
+        spawner = app.spawner_class(parent=app)
+        if isinstance(spawner, LibcloudSpawner):
+            spawner.check_settings()
         app.proxy_class(parent=app)
     except Exception as error:  # noqa: BLE001 - the file is arbitrary Python
         return [f"{type(error).__name__}: {error}"]

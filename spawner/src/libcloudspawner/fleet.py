@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +16,20 @@ from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, P
 
 T = TypeVar("T")
 
-_CONCURRENT_CALLS = 16
-_CONCURRENT_DESTROYS = 8
-_LISTING_SECONDS = 5.0
-_WATCH_LISTING_SECONDS = 1.0
+_CONCURRENT_CREATES = 64
+_CONCURRENT_DESTROYS = 16
+_CONCURRENT_LOOKS = 8
+_PREDECESSOR_SECONDS = 10.0
 _PROBE_SECONDS = 0.05
-_PROBE_SECONDS_MAX = 0.1
+_ADOPT_TRIES = 3
+_ADOPT_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS_MAX = 60.0
+_HOUSEKEEPING_SECONDS = 20.0
+# An instance that nobody claims for this long is destroyed.
+_ORPHAN_SECONDS = 60.0
+# More orphans than this, and most of all instances: then the hub's memory is wrong, rather than the instances.
+_ORPHANS_BELIEVED = 10
 
 log = logging.getLogger(__name__)
 
@@ -34,119 +41,226 @@ class InstanceFailed(Exception):
 class Fleet:
     """All instances of one hub at one provider.
 
-    Calls run in threads, so that the hub's event loop never waits; destroying has threads of its own, so that
-    a provider that hangs on creating cannot keep instances alive. One listing serves everybody who asks
-    within a few seconds.
+    Calls run in threads, so that the hub's event loop never waits; creating, destroying and looking have threads of
+    their own, so that a provider that hangs on creating cannot keep instances alive. One listing serves everybody who
+    asks within a few seconds. Every instance belongs to a claim, the id of the request that made it: what nobody
+    claims for a while is destroyed.
     """
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self._calls = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_CALLS, "fleet-call")
+        self._creates = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_CREATES, "fleet-create")
         self._destroys = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_DESTROYS, "fleet-destroy")
+        self._looks = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_LOOKS, "fleet-look")
         self._listing: dict[str, Instance] = {}
         self._listed_at = float("-inf")
         self._refresh: asyncio.Task[None] | None = None
         self._destroying: dict[str, asyncio.Task[None]] = {}
+        self._claims: set[str] = set()
+        self._unclaimed_since: dict[str, float] = {}
+        self._housekeeping: asyncio.Task[None] | None = None
+
+    def claim(self, request_id: str) -> None:
+        """Say that the instance of this request is wanted, so that it is left alone until :meth:`release`."""
+        self._claims.add(request_id)
+
+    def release(self, request_id: str) -> None:
+        """Take a claim back."""
+        self._claims.discard(request_id)
+
+    def keep_house(self) -> None:
+        """Begin to look for instances that nobody claims, if that has not begun yet."""
+        if self._housekeeping is None or self._housekeeping.done():
+            self._housekeeping = asyncio.create_task(self._keep_house())
 
     async def launch(self, request: LaunchRequest) -> Instance:
-        """Create an instance. When the caller gives up, or the outcome is unclear, it does not stay behind."""
-        while pending := self._destroying.get(request.name):
-            await asyncio.shield(pending)
-        creation = self._calls.submit(self._provider.create, request)
+        """Create an instance, in place of any other of its name.
+
+        When the caller gives up, it does not stay behind. When the outcome is unclear, it is looked for, and taken on.
+        """
+        self.keep_house()
+        self.claim(request.request_id)
+        for other in [one for one in self._listing.values() if one.name == request.name]:
+            self.destroy_in_background(other.request_id)
+        earlier = [task for task in self._destroying.values() if task.get_name() == request.name]
+        if earlier:
+            await asyncio.wait(earlier, timeout=_PREDECESSOR_SECONDS)
+        creation = self._creates.submit(self._provider.create, request)
         try:
-            return await asyncio.wrap_future(creation)
+            instance = await asyncio.wrap_future(creation)
         except asyncio.CancelledError:
             if not creation.cancel():
-                self.destroy_in_background(request.name, request.request_id, creation)
+                self.destroy_in_background(request.request_id, request.name, creation)
             raise
-        except OutcomeUnknown:
-            self.destroy_in_background(request.name, request.request_id)
-            raise
+        except OutcomeUnknown as error:
+            instance = await self._adopt(request, error)
+        self._listing.setdefault(request.request_id, instance)
+        return instance
 
-    async def find(self, name: str, max_age: float = _LISTING_SECONDS) -> Instance | None:
+    async def _adopt(self, request: LaunchRequest, error: OutcomeUnknown) -> Instance:
+        """The instance that a creation without an answer made; what appears later is an orphan."""
+        log.warning("It is not clear whether %s was created, looking for it: %s", request.name, error)
+        try:
+            for _ in range(_ADOPT_TRIES):
+                with contextlib.suppress(ProviderError):
+                    if instance := await self.find(request.request_id, 0.0):
+                        return instance
+                await asyncio.sleep(_ADOPT_SECONDS)
+        except asyncio.CancelledError:
+            self.destroy_in_background(request.request_id, request.name)
+            raise
+        self.destroy_in_background(request.request_id, request.name)
+        raise error
+
+    async def find(self, request_id: str, max_age: float | None = None) -> Instance | None:
         """The instance as of a listing at most ``max_age`` seconds old; None if that listing lacks it.
 
         Raises :class:`ProviderError` when no such listing can be had: then nothing is known.
         """
+        await self._list(self._provider.POLL_LISTING_SECONDS if max_age is None else max_age)
+        return self._listing.get(request_id)
+
+    async def exists(self, request_id: str, instance_id: str) -> Instance | None:
+        """As :meth:`find`, but what a listing lacks is asked for by itself, for a listing may lag behind."""
+        if instance := await self.find(request_id):
+            return instance
+        if not instance_id:
+            return None
+        instance = await self._in_thread(self._looks, lambda: self._provider.get(instance_id))
+        return instance if instance is not None and instance.request_id == request_id else None
+
+    async def _list(self, max_age: float) -> None:
         oldest = time.monotonic() - max_age
         while self._listed_at < oldest:
             if self._refresh is None or self._refresh.done():
-                self._refresh = asyncio.create_task(self._list())
+                self._refresh = asyncio.create_task(self._list_now())
             await asyncio.shield(self._refresh)
-        return self._listing.get(name)
 
-    async def _list(self) -> None:
+    async def _list_now(self) -> None:
         asked_at = time.monotonic()
-        self._listing = await self._in_thread(self._calls, self._provider.list)
+        listed = await self._in_thread(self._looks, self._provider.list)
+        self._listing = {instance.request_id: instance for instance in listed}
         self._listed_at = asked_at
 
-    async def wait_until_ready(self, instance: Instance, seconds: float) -> Instance:
+    async def wait_until_ready(
+        self, instance: Instance, seconds: float, on_change: Callable[[Instance], None] = lambda instance: None
+    ) -> Instance:
         """Wait until the server of ``instance`` listens.
 
         Raises :class:`InstanceFailed`, with what the instance wrote last, when it ends or when ``seconds`` are over.
         """
         deadline = time.monotonic() + seconds
-        pause = _PROBE_SECONDS
+        was_listed = False
         while time.monotonic() < deadline:
             # A look at the listing costs a call, a look at the port does not: so the port says when to look.
             is_answering = await _answers(instance.address, instance.port)
-            seen = await self._look(instance, 0.0 if is_answering else _WATCH_LISTING_SECONDS)
-            if seen is not None and seen.request_id == instance.request_id:
-                if seen.is_ready:
-                    return seen
+            if is_answering and instance.owns_port:
+                return instance
+            seen = await self._look(instance, 0.0 if is_answering else self._provider.WATCH_LISTING_SECONDS)
+            if seen is not None:
+                was_listed = True
+                if seen != instance:
+                    instance = seen
+                    on_change(seen)
                 if seen.state in (State.FAILED, State.STOPPED):
                     raise InstanceFailed(
                         await self._with_log(f"The server ended while it started ({seen.detail}).", instance)
                     )
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.1, _PROBE_SECONDS_MAX)
+                if is_answering and seen.owns_port:
+                    return seen
+            elif was_listed and await self._is_gone(instance):
+                raise InstanceFailed("The server vanished while it started: somebody or something removed it.")
+            await asyncio.sleep(_PROBE_SECONDS)
         raise InstanceFailed(await self._with_log(f"The server did not answer within {seconds:.0f} seconds.", instance))
 
     async def _look(self, instance: Instance, max_age: float) -> Instance | None:
         try:
-            return await self.find(instance.name, max_age)
+            return await self.find(instance.request_id, max_age)
         except ProviderError as error:
             log.warning("Nothing is known of %s at the moment: %s", instance.name, error)
-            return None
+            return instance
+
+    async def _is_gone(self, instance: Instance) -> bool:
+        try:
+            return await self.exists(instance.request_id, instance.id) is None
+        except ProviderError:
+            return False
 
     async def _with_log(self, message: str, instance: Instance) -> str:
         try:
-            lines: Sequence[str] = await self._in_thread(self._calls, lambda: self._provider.log(instance.name, 20))
+            lines: Sequence[str] = await self._in_thread(self._looks, lambda: self._provider.log(instance, 20))
         except ProviderError as error:
             lines = [f"(its log cannot be read: {error})"]
         return "\n".join([message, *lines])
 
     def destroy_in_background(
-        self, name: str, request_id: str | None = None, creation: concurrent.futures.Future[Instance] | None = None
+        self, request_id: str, name: str = "", creation: concurrent.futures.Future[Instance] | None = None
     ) -> asyncio.Task[None]:
-        """Destroy an instance, trying again until the provider says that it is gone.
+        """Destroy an instance, trying again until a listing lacks it.
 
         Begins when ``creation`` is over: cancelling a call does not stop its thread, so the instance may appear later.
         """
-        task = self._destroying.get(name)
+        self.release(request_id)
+        task = self._destroying.get(request_id)
         if task is None:
-            task = asyncio.create_task(self._destroy(name, request_id, creation))
-            self._destroying[name] = task
-            task.add_done_callback(lambda _: self._destroying.pop(name))
+            known = self._listing.get(request_id)
+            task = asyncio.create_task(self._destroy(request_id, creation), name=known.name if known else name)
+            self._destroying[request_id] = task
         return task
 
-    async def _destroy(
-        self, name: str, request_id: str | None, creation: concurrent.futures.Future[Instance] | None
-    ) -> None:
-        if creation is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wrap_future(creation)
-        pause = _DESTROY_RETRY_SECONDS
-        while True:
-            try:
-                await self._in_thread(self._destroys, lambda: self._provider.destroy(name, request_id))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the instance must not stay
-                log.error("The instance %s could not be destroyed, next try in %.0f s: %s", name, pause, error)
+    async def _destroy(self, request_id: str, creation: concurrent.futures.Future[Instance] | None) -> None:
+        try:
+            if creation is not None:
+                with contextlib.suppress(Exception):
+                    await asyncio.wrap_future(creation)
+            pause = _DESTROY_RETRY_SECONDS
+            while not await self._is_destroyed(request_id, pause):
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
+        finally:
+            del self._destroying[request_id]
+
+    async def _is_destroyed(self, request_id: str, pause: float) -> bool:
+        try:
+            instance = await self.find(request_id, 0.0)
+            if instance is not None:
+                await self._in_thread(self._destroys, functools.partial(self._provider.destroy, instance))
+                instance = await self.find(request_id, 0.0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the instance must not stay
+            log.error("An instance could not be destroyed, next try in %.0f s: %s", pause, error)
+            return False
+        return instance is None
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await self._list(_HOUSEKEEPING_SECONDS)
+            except ProviderError as error:
+                log.warning("The instances cannot be listed: %s", error)
+            except Exception:
+                log.exception("The instances cannot be listed")
             else:
-                self._listing.pop(name, None)
-                return
+                self._destroy_orphans()
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    def _destroy_orphans(self) -> None:
+        now = time.monotonic()
+        unclaimed = [
+            one for one in self._listing.values() if one.request_id not in self._claims | set(self._destroying)
+        ]
+        self._unclaimed_since = {one.request_id: self._unclaimed_since.get(one.request_id, now) for one in unclaimed}
+        orphans = [one for one in unclaimed if now - self._unclaimed_since[one.request_id] >= _ORPHAN_SECONDS]
+        if len(orphans) > _ORPHANS_BELIEVED and len(orphans) > len(self._listing) / 2:
+            log.error(
+                "%d of %d instances belong to no server of this hub. Is its database an old one? None is destroyed; "
+                "destroy by hand what nobody needs.",
+                len(orphans),
+                len(self._listing),
+            )
+            return
+        for orphan in orphans:
+            log.warning("Destroying %s of %s, which belongs to no server of this hub", orphan.name, orphan.user)
+            self.destroy_in_background(orphan.request_id)
 
     @staticmethod
     async def _in_thread(threads: concurrent.futures.Executor, call: Callable[[], T]) -> T:
@@ -154,6 +268,8 @@ class Fleet:
 
 
 async def _answers(address: str, port: int) -> bool:
+    if not address:
+        return False
     try:
         reader_and_writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout=1)
     except (OSError, asyncio.TimeoutError):

@@ -17,6 +17,7 @@ from .rendering import render
 
 SIZE_FIELD = "userserver_size"
 IMAGE_FIELD = "userserver_image"
+_FORMER_FIELDS = {SIZE_FIELD: "machinesize", IMAGE_FIELD: "machineimage"}
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,19 @@ def from_form(form_data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 def choose(user_options: Mapping[str, Any], sizes: Sequence[Size], images: Sequence[Image]) -> Choice:
     """The choice that ``user_options`` make. Raises StartRefused (HTTP 400) that names what is allowed."""
     return Choice(
-        size=_chosen(user_options.get(SIZE_FIELD), sizes, SIZE_FIELD, "size"),
-        image=_chosen(user_options.get(IMAGE_FIELD), images, IMAGE_FIELD, "environment"),
+        size=_chosen(_sent(user_options, SIZE_FIELD), sizes, SIZE_FIELD, "size"),
+        image=_chosen(_sent(user_options, IMAGE_FIELD), images, IMAGE_FIELD, "environment"),
     )
+
+
+def _sent(user_options: Mapping[str, Any], field: str) -> Any:
+    return user_options.get(field, user_options.get(_FORMER_FIELDS[field]))
+
+
+def named(choice: Choice) -> dict[str, str]:
+    """A choice as the names of what was chosen, by field: what a form would send for it."""
+    offers = {SIZE_FIELD: choice.size, IMAGE_FIELD: choice.image}
+    return {field: offer.name for field, offer in offers.items() if offer}
 
 
 def _chosen(wanted: Any, offers: Sequence[OfferType], field: str, noun: str) -> OfferType | None:

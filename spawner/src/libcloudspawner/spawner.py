@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -12,15 +13,17 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
-from traitlets import Enum, Integer, List, TraitError, Unicode, default, validate
+from traitlets import Bool, Dict, Enum, Integer, List, TraitError, Unicode, default, validate
 
-from . import naming, options
+from . import naming, options, userdata
 from .errors import StartRefused
 from .fleet import Fleet, InstanceFailed
-from .providers.base import Instance, LaunchRequest, Limits, ProviderError, ProviderUnreachable, State
-from .providers.systemd import SystemdProvider
+from .former_names import FormerNames
+from .providers import PROVIDERS
+from .providers.base import Instance, LaunchRequest, Limits, Provider, ProviderError, ProviderUnreachable, State
 
 STATE_VERSION = 1
+_STATE = ("instance_name", "instance_id", "request_id")
 
 # What is left of start_timeout for reading the log and cleaning up once a start has failed.
 _CLEANUP_SECONDS = 5
@@ -29,20 +32,100 @@ _STOP_SECONDS = 60
 
 
 @cache
-def _systemd_fleet(hub_id: str, control_socket: str) -> Fleet:
-    return Fleet(SystemdProvider(hub_id, control_socket))
+def _fleet(provider: str, settings: str) -> Fleet:
+    """The one fleet of a provider with these settings, a JSON object."""
+    return Fleet(PROVIDERS[provider](**json.loads(settings)))
 
 
-class LibcloudSpawner(Spawner):
+class LibcloudSpawner(FormerNames, Spawner):
     """Gives every user an instance of their own."""
 
     provider = Enum(
-        ["systemd"],
-        default_value="systemd",
+        list(PROVIDERS),
         help="""
         What carries the instances.
 
-        `systemd`: a service of this host, started through the host's control helper.
+        `systemd`: a service of this host, started through the host's control helper. `openstack`: a machine of an
+        OpenStack cloud, through Apache Libcloud; the default when one of the settings for clouds is there.
+        """,
+    ).tag(config=True)
+
+    libcloud_driver_params: Dict[str, Any] = Dict(
+        help="""
+        How to reach the cloud and sign in to it: what Apache Libcloud's OpenStack driver is made with.
+
+        `arg_user_id` and `arg_key` are a user and password, or, with `ex_force_auth_version` `3.x_appcred`, the id and
+        secret of an application credential; `ex_force_auth_url`, `ex_tenant_name` (the project), `ex_domain_name`,
+        `ex_force_service_region` as Libcloud documents them. `verify_ssl_cert` may be the path of a file of
+        certificates to trust. Use a credential that is restricted to one project.
+        """,
+    ).tag(config=True)
+
+    cloud_name = Unicode(
+        help="""
+        Name of a cloud in a `clouds.yaml`, for what `libcloud_driver_params` leaves out.
+        """,
+    ).tag(config=True)
+
+    cloud_config_file = Unicode(
+        help="""
+        Path of that `clouds.yaml`. By default where OpenStack's own tools look for it.
+        """,
+    ).tag(config=True)
+
+    userserver_net = Unicode(
+        help="""
+        Name of the network that machines are connected to. The hub has to reach them there, on port 8000.
+        """,
+    ).tag(config=True)
+
+    userserver_keyname = Unicode(
+        help="""
+        Name of the key pair whose owner may log in to machines by SSH. Empty is none.
+        """,
+    ).tag(config=True)
+
+    userserver_security_groups: List[str] = List(
+        Unicode(),
+        help="""
+        Names of the security groups of machines. They have to let the hub in on port 8000, and nobody else.
+        """,
+    ).tag(config=True)
+
+    userserver_availability_zone = Unicode(
+        help="""
+        Name of the availability zone that machines are made in. Empty leaves it to the cloud.
+        """,
+    ).tag(config=True)
+
+    userserver_config_drive = Bool(
+        False,
+        help="""
+        Give machines their user data on a drive rather than by the cloud's metadata service.
+        """,
+    ).tag(config=True)
+
+    userdata_template_module = Unicode(
+        userdata.OWN_MODULE,
+        help="""
+        Python module, on the hub's PYTHONPATH, whose folder `data` holds the administrator's own templates.
+
+        A template `options_form.html.j2` in it takes the place of the form.
+        """,
+    ).tag(config=True)
+
+    userdata_template_name = Unicode(
+        help="""
+        Jinja2 template of the user data that machines boot with, in the folder `data` of `userdata_template_module`.
+
+        Its variables are `jhub_env` (a dictionary), `user`, `notebookargs` and `user_options_from_form`. Empty is the
+        default, which prepares Debian and Ubuntu images.
+        """,
+    ).tag(config=True)
+
+    forceuser = Unicode(
+        help="""
+        Unix account that all servers run under, on machines of their own. Empty is an account named after the user.
         """,
     ).tag(config=True)
 
@@ -64,9 +147,9 @@ class LibcloudSpawner(Spawner):
     ).tag(config=True)
 
     username_template = Unicode(
-        "jupyter-{USERNAME}",
         help="""
-        Name of the Unix account that a user's servers run under, for the provider `systemd`.
+        Name of the Unix account that a user's servers run under: `jupyter-{USERNAME}` on a host that users share,
+        `{USERNAME}` on a machine of their own.
 
         `{USERNAME}` becomes the user's name, made valid and kept distinct; `{USERID}` the hub's number of the
         user. The host refuses new accounts that do not begin with the prefix it was given.
@@ -103,7 +186,10 @@ class LibcloudSpawner(Spawner):
         """,
     ).tag(config=True)
 
+    # What finds the instance again, whatever the settings say by then.
     instance_name = ""
+    instance_id = ""
+    request_id = ""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -143,9 +229,40 @@ class LibcloudSpawner(Spawner):
     def _default_apply_user_options(self) -> Any:
         return lambda spawner, user_options: spawner._choose(user_options)
 
+    @default("provider")
+    def _default_provider(self) -> str:
+        for_clouds = (self.libcloud_driver_params, self.cloud_name, self.cloud_config_file, self.userserver_net)
+        return "openstack" if any(for_clouds) else "systemd"
+
+    @default("username_template")
+    def _default_username_template(self) -> str:
+        return self._provider_class.ACCOUNT
+
+    @default("ip")
+    def _default_ip(self) -> str:
+        return self._provider_class.BIND_ADDRESS
+
+    @default("port")
+    def _default_port(self) -> int:
+        return self._provider_class.PORT
+
+    @property
+    def _provider_class(self) -> type[Provider]:
+        return PROVIDERS[self.provider]
+
     @property
     def _fleet(self) -> Fleet:
-        return _systemd_fleet(self.hub_id, self.control_socket)
+        settings = {name: getattr(self, name) for name in self._provider_class.SETTINGS}
+        return _fleet(self.provider, json.dumps(settings, sort_keys=True))
+
+    def check_settings(self) -> None:
+        """Raises ValueError or TraitError, with a sentence, if no server could ever start with these settings."""
+        self._fleet  # noqa: B018 - that it can be made is what is checked
+        userdata.check_template(self.userdata_template_module, self.userdata_template_name)
+        if self.provider != "systemd":
+            for name in ("userserver_sizes", "userserver_images"):
+                if not getattr(self, name):
+                    raise TraitError(f"{name} is empty: name at least one, as the cloud calls it.")
 
     def _choose(self, user_options: Any) -> options.Choice:
         return options.choose(
@@ -188,13 +305,17 @@ class LibcloudSpawner(Spawner):
             request_id=uuid.uuid4().hex,
             user=self.user.name,
             server=self.name,
-            account=naming.account_name(self.username_template, self.user.name, self.user.id),
+            account=self.forceuser or naming.account_name(self.username_template, self.user.name, self.user.id),
             image=choice.image.name if choice.image else "default",
             size=choice.size.name if choice.size else "",
             limits=self._limits(choice),
             command=(*(self.cmd or ["jupyterhub-singleuser"]), *self.get_args()),
             environment=self.get_env(),
             bind_address=self.ip or "0.0.0.0",
+            port=self.port,
+            placement={name: getattr(self, name) for name in self._provider_class.PLACEMENT},
+            choices=options.named(choice),
+            report=self._report,
         )
 
     async def start(self) -> str:
@@ -204,14 +325,15 @@ class LibcloudSpawner(Spawner):
         """
         # Checked here once more: an administrator may have replaced apply_user_options.
         request = self._request(self._choose(self.user_options))
+        self._loop = asyncio.get_running_loop()
         self._is_starting = True
         if self._progress.is_over:
             self._progress = _Progress()
-        self.instance_name = request.name
+        self.instance_name, self.request_id = request.name, request.request_id
         try:
             return await self._start(request)
         except BaseException:
-            await self._clean_up(request.request_id)
+            await self._clean_up()
             raise
         finally:
             self._is_starting = False
@@ -219,15 +341,17 @@ class LibcloudSpawner(Spawner):
 
     async def _start(self, request: LaunchRequest) -> str:
         began = time.monotonic()
-        self._progress.add(10, f"Preparing your server: {_in_words(request)}.")
+        self._progress.add(5, f"Preparing your server: {_in_words(request)}.")
         try:
             instance = await self._fleet.launch(request)
+            self.instance_id = instance.id
             self._progress.add(40, "Your server was started. Waiting until it answers.")
             seconds = max(self.start_timeout - _CLEANUP_SECONDS, self.start_timeout / 2)
-            instance = await self._fleet.wait_until_ready(instance, seconds - (time.monotonic() - began))
+            left = seconds - (time.monotonic() - began)
+            instance = await self._fleet.wait_until_ready(instance, left, self._report_change)
         except ProviderUnreachable as error:
             # Nothing was created, so there is nothing that a stop could wait for.
-            self.instance_name = ""
+            self.instance_name = self.request_id = ""
             self.log.error("%s cannot be started: %s", self._log_name, error)
             message = "The host of your server cannot be reached. Try again in a minute."
             raise StartRefused(message, reason=error.reason, status_code=503) from error
@@ -238,11 +362,19 @@ class LibcloudSpawner(Spawner):
         self._progress.add(90, "Your server answers. Opening it.")
         return _url(instance)
 
+    def _report(self, percent: int, message: str) -> None:
+        """A step of the start, from whatever thread."""
+        self._loop.call_soon_threadsafe(lambda: self._progress.add(percent, message))
+
+    def _report_change(self, instance: Instance) -> None:
+        if instance.state is State.RUNNING:
+            self._progress.add(60, "It is running. Waiting until your server answers.")
+
     async def stop(self, now: bool = False) -> None:
         """Destroy the instance; its home stays. Returns when it is gone, or goes on trying in the background."""
-        if not self.instance_name:
+        if not self.request_id:
             return
-        destruction = self._fleet.destroy_in_background(self.instance_name)
+        destruction = self._fleet.destroy_in_background(self.request_id, self.instance_name)
         await asyncio.wait([destruction], timeout=_STOP_SECONDS)
         if not destruction.done():
             self.log.error("%s is not gone after %d s; trying on in the background.", self._log_name, _STOP_SECONDS)
@@ -250,12 +382,15 @@ class LibcloudSpawner(Spawner):
 
     async def poll(self) -> int | None:
         """None unless the instance is known to be gone: whatever is unclear counts as running."""
-        if not self.instance_name:
-            return 0
         if self._is_starting:
             return None
+        if not self.request_id:
+            # A hub that was killed during a start knows neither its instance nor its token any more.
+            self._fleet.keep_house()
+            self._revoke_forgotten_token()
+            return 0
         try:
-            instance = await self._fleet.find(self.instance_name)
+            instance = await self._fleet.exists(self.request_id, self.instance_id)
         except ProviderError as error:
             self.log.warning("Nothing is known of %s, so it counts as running: %s", self._log_name, error)
             return None
@@ -272,10 +407,10 @@ class LibcloudSpawner(Spawner):
             self.log.exception("%s is gone, but something of it may be left", self._log_name)
         return instance.exit_status if instance else 0
 
-    async def _clean_up(self, request_id: str | None = None) -> None:
+    async def _clean_up(self) -> None:
         """Destroy the instance; what takes longer goes on in the background."""
-        if self.instance_name:
-            destruction = self._fleet.destroy_in_background(self.instance_name, request_id)
+        if self.request_id:
+            destruction = self._fleet.destroy_in_background(self.request_id, self.instance_name)
             await asyncio.wait([destruction], timeout=_CLEANUP_SECONDS)
 
     def _revoke_forgotten_token(self) -> None:
@@ -295,19 +430,23 @@ class LibcloudSpawner(Spawner):
             yield event
 
     def get_state(self) -> dict[str, Any]:
-        """The name of the instance: enough to find it again, whatever the settings say by then."""
         state: dict[str, Any] = super().get_state()
-        if self.instance_name:
-            state.update(version=STATE_VERSION, instance_name=self.instance_name)
+        if self.request_id:
+            state.update(version=STATE_VERSION, **{name: getattr(self, name) for name in _STATE})
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        self.instance_name = state.get("instance_name", "")
+        for name in _STATE:
+            setattr(self, name, state.get(name, ""))
+        if self.request_id:
+            self._fleet.claim(self.request_id)
 
     def clear_state(self) -> None:
         super().clear_state()
-        self.instance_name = ""
+        if self.request_id:
+            self._fleet.release(self.request_id)
+        self.instance_name = self.instance_id = self.request_id = ""
         # JupyterHub clears the state before a start and a while before start() itself, and may have readers by then.
         self._progress = _Progress()
 

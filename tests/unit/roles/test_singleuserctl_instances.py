@@ -10,6 +10,7 @@ import socketserver
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from libcloudspawner.providers.base import LaunchRequest, Limits, ProviderError, State
@@ -377,18 +378,20 @@ def test_the_spawner_and_the_helper_understand_each_other(host, provider):
 
     created = provider.create(request(limits=Limits(2**29, 0.5, 100)))
     assert (created.name, created.user, created.request_id, created.state) == ("alice", "alice", "r1", State.RUNNING)
-    assert provider.list() == {"alice": created}
+    assert provider.list() == [created]
+    assert provider.get(created.id) == created
 
     host.journal = ["one", "two"]
-    assert provider.log("alice", 2) == ["one", "two"]
+    assert provider.log(created, 2) == ["one", "two"]
     host.units["jupyterhub-singleuser@alice.service"] = {"ActiveState": "failed", "Result": "oom-kill"}
-    assert (provider.list()["alice"].state, provider.list()["alice"].detail) == (State.FAILED, "oom-kill")
+    (failed,) = provider.list()
+    assert (failed.state, failed.detail) == (State.FAILED, "oom-kill")
 
-    provider.destroy("alice", "r0")
-    assert set(provider.list()) == {"alice"}
-    provider.destroy("alice", "r1")
-    provider.destroy("alice")
-    assert provider.list() == {}
+    provider.destroy(replace(created, request_id="r0"))
+    assert len(provider.list()) == 1
+    provider.destroy(created)
+    assert provider.list() == []
+    assert provider.get(created.id) is None
 
 
 def test_the_account_of_a_user_of_another_hub_is_not_lent(host):

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 
 class State(enum.Enum):
@@ -20,6 +21,8 @@ class State(enum.Enum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
+    # It is there and does not run, and may again: for JupyterHub, it has not ended.
+    PAUSED = "paused"
     STOPPED = "stopped"
     FAILED = "failed"
 
@@ -35,7 +38,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class LaunchRequest:
-    """All that a provider needs to create an instance."""
+    """All that a provider needs to create an instance.
+
+    ``placement`` holds what only some providers know, such as a network; ``choices`` is what the user sent, checked.
+    ``report`` takes a percentage and a sentence for the user, and may be called from any thread.
+    """
 
     name: str
     request_id: str
@@ -48,16 +55,21 @@ class LaunchRequest:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)  # holds the API token
     bind_address: str = "127.0.0.1"
+    port: int = 0
+    placement: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    report: Callable[[int, str], None] = field(default=lambda percent, message: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Instance:
     """One instance as the last listing showed it.
 
-    ``is_ready`` is true when the provider can tell that the server itself, and nobody else, listens at
-    ``address`` and ``port``; ``detail`` says in a few words why an instance stopped or failed.
+    ``id`` is the provider's own name for it; ``address`` is empty until it has one. ``owns_port`` is true when whatever
+    answers at ``address`` and ``port`` can only be this server. ``detail`` says why an instance stopped or failed.
     """
 
+    id: str
     name: str
     user: str
     server: str
@@ -65,7 +77,7 @@ class Instance:
     state: State
     address: str
     port: int
-    is_ready: bool = False
+    owns_port: bool = False
     exit_status: int = 0
     detail: str = ""
 
@@ -95,24 +107,36 @@ class OutcomeUnknown(ProviderError):
 class Provider(ABC):
     """What carries instances. Every method may block, and may be called from several threads at once."""
 
+    # The traits of the spawner that a provider is made with, and those that come with each request.
+    SETTINGS: ClassVar[tuple[str, ...]]
+    PLACEMENT: ClassVar[tuple[str, ...]] = ()
+    # Where a server listens, and the account that it runs under, unless the administrator says otherwise.
+    BIND_ADDRESS: ClassVar[str] = "127.0.0.1"
+    PORT: ClassVar[int] = 0
+    ACCOUNT: ClassVar[str] = "jupyter-{USERNAME}"
+    # A listing this old, in seconds, will do for an instance that runs, and for one that is being started.
+    POLL_LISTING_SECONDS: ClassVar[float] = 5.0
+    WATCH_LISTING_SECONDS: ClassVar[float] = 1.0
+
     @abstractmethod
     def create(self, request: LaunchRequest) -> Instance:
-        """Create the instance of ``request``, in place of one of the same name.
+        """Create the instance of ``request``.
 
         Raises :class:`ProviderError` if it was not created, :class:`OutcomeUnknown` if it may have been.
         """
 
     @abstractmethod
-    def list(self) -> dict[str, Instance]:
-        """All instances of this hub by name. Raises rather than leave out one that may be there."""
+    def list(self) -> list[Instance]:
+        """All instances of this hub. Raises rather than leave out one that may be there."""
 
     @abstractmethod
-    def destroy(self, name: str, request_id: str | None = None) -> None:
-        """Stop an instance and remove what belongs to it; it is no error if there is none.
-
-        With ``request_id``, only the instance that this request made.
-        """
+    def get(self, instance_id: str) -> Instance | None:
+        """The instance with this :attr:`Instance.id`; None if there is none any more."""
 
     @abstractmethod
-    def log(self, name: str, lines: int) -> Sequence[str]:
+    def destroy(self, instance: Instance) -> None:
+        """Stop an instance and remove what belongs to it; it is no error if it is gone, and it may take a while."""
+
+    @abstractmethod
+    def log(self, instance: Instance, lines: int) -> Sequence[str]:
         """The last lines that the instance wrote, oldest first; empty if there are none."""

@@ -19,8 +19,10 @@ _ANSWER_SECONDS = 60.0
 class SystemdProvider(Provider):
     """Asks ``jupyterhub-singleuserctl`` at its socket; each call is one connection, one request, one answer."""
 
-    def __init__(self, hub: str, control_socket: str) -> None:
-        self._hub = hub
+    SETTINGS = ("hub_id", "control_socket")
+
+    def __init__(self, hub_id: str, control_socket: str) -> None:
+        self._hub = hub_id
         self._control_socket = control_socket
 
     def create(self, request: LaunchRequest) -> Instance:
@@ -43,17 +45,22 @@ class SystemdProvider(Provider):
             },
         )
 
-    def list(self) -> dict[str, Instance]:
+    def list(self) -> list[Instance]:
+        return self._ask(lambda answer: [_instance(record) for record in answer["instances"]], action="list")
+
+    def get(self, instance_id: str) -> Instance | None:
         return self._ask(
-            lambda answer: {record["instance"]: _instance(record) for record in answer["instances"]}, action="list"
+            lambda answer: _instance(answer["instance"]) if answer["instance"] else None,
+            action="status",
+            instance=instance_id,
         )
 
-    def destroy(self, name: str, request_id: str | None = None) -> None:
-        self._ask(lambda answer: None, action="stop", instance=name, request=request_id)
+    def destroy(self, instance: Instance) -> None:
+        self._ask(lambda answer: None, action="stop", instance=instance.name, request=instance.request_id)
 
-    def log(self, name: str, lines: int) -> Sequence[str]:
+    def log(self, instance: Instance, lines: int) -> Sequence[str]:
         return self._ask(
-            lambda answer: [str(line) for line in answer["lines"]], action="log", instance=name, lines=lines
+            lambda answer: [str(line) for line in answer["lines"]], action="log", instance=instance.name, lines=lines
         )
 
     def _ask(self, read: Callable[[dict[str, Any]], T], **request: Any) -> T:
@@ -87,6 +94,7 @@ class SystemdProvider(Provider):
 
 def _instance(record: dict[str, Any]) -> Instance:
     return Instance(
+        id=record["instance"],
         name=record["instance"],
         user=record["user"],
         server=record["server"],
@@ -94,7 +102,7 @@ def _instance(record: dict[str, Any]) -> Instance:
         state=State(record["state"]),
         address=record["address"],
         port=record["port"],
-        is_ready=record["listening"],
+        owns_port=record["listening"],
         exit_status=record["exit_status"],
         detail=record["result"],
     )

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Instances as machines of an OpenStack cloud, through Apache Libcloud."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import libcloud.security
+import requests
+import urllib3.exceptions
+from libcloud.common.exceptions import BaseHTTPError
+from libcloud.common.openstack import OpenStackBaseConnection
+from libcloud.common.openstack_identity import OpenStackServiceCatalog
+from libcloud.common.types import InvalidCredsError, LibcloudError
+from libcloud.compute.base import Node
+from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver, OpenStackNodeDriver
+
+from .. import userdata
+from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
+from .openstack_credentials import driver_parameters
+
+T = TypeVar("T")
+
+_TIMEOUT_SECONDS = 20
+_CATALOGUE_SECONDS = 600.0
+_THROTTLED = (413, 429)
+_THROTTLED_TRIES = 6
+_THROTTLED_SECONDS = 30.0
+
+# Marks of a machine. Whoever is inside the machine can read them.
+_HUB, _USER, _SERVER, _NAME, _REQUEST, _PORT = (
+    f"libcloudspawner-{word}" for word in ("hub", "user", "server", "name", "request", "port")
+)
+
+_STATES = {
+    "BUILD": State.STARTING,
+    "ACTIVE": State.RUNNING,
+    "ERROR": State.FAILED,
+    "DELETED": State.STOPPED,
+    "SOFT_DELETED": State.STOPPED,
+}
+
+
+class OpenStackProvider(Provider):
+    """Machines that carry this hub's mark in their metadata, from their creation on."""
+
+    SETTINGS = ("hub_id", "libcloud_driver_params", "cloud_name", "cloud_config_file")
+    PLACEMENT = (
+        "forceuser",
+        "userserver_net",
+        "userserver_keyname",
+        "userserver_security_groups",
+        "userserver_availability_zone",
+        "userserver_config_drive",
+        "userdata_template_module",
+        "userdata_template_name",
+    )
+    BIND_ADDRESS = "0.0.0.0"
+    PORT = 8000
+    ACCOUNT = "{USERNAME}"
+    POLL_LISTING_SECONDS = 10.0
+    WATCH_LISTING_SECONDS = 2.0
+
+    def __init__(
+        self,
+        hub_id: str,
+        libcloud_driver_params: Mapping[str, Any],
+        cloud_name: str = "",
+        cloud_config_file: str = "",
+    ) -> None:
+        self._hub = hub_id
+        self._parameters, certificates = driver_parameters(libcloud_driver_params, cloud_name, cloud_config_file)
+        # Libcloud knows one trust for the whole process.
+        libcloud.security.VERIFY_SSL_CERT = certificates is not False
+        libcloud.security.CA_CERTS_PATH = certificates or None
+        self._session = _Session(self._new_driver())
+        self._threads = threading.local()
+        self._catalogue = _Catalogue()
+
+    def create(self, request: LaunchRequest) -> Instance:
+        flavour = self._id_of("size", request.size, lambda driver: driver.list_sizes())
+        image = self._id_of("image", request.image, lambda driver: driver.list_images())
+        request.report(10, f"Image {request.image} found.")
+        placement = request.placement
+        server: dict[str, Any] = {
+            "name": f"jupyter-{request.name}"[:63],
+            "flavorRef": flavour,
+            "imageRef": image,
+            "metadata": {
+                _HUB: self._hub,
+                _USER: request.user,
+                _SERVER: request.server,
+                _NAME: request.name,
+                _REQUEST: request.request_id,
+                _PORT: str(request.port),
+            },
+            "user_data": base64.b64encode(userdata.render(request).encode()).decode(),
+            "config_drive": bool(placement.get("userserver_config_drive")),
+        }
+        if network := placement.get("userserver_net"):
+            server["networks"] = [{"uuid": self._id_of("network", network, lambda driver: driver.ex_list_networks())}]
+            request.report(20, f"Network {network} found.")
+        if key_name := placement.get("userserver_keyname"):
+            server["key_name"] = key_name
+        if groups := placement.get("userserver_security_groups"):
+            server["security_groups"] = [{"name": name} for name in groups]
+        if zone := placement.get("userserver_availability_zone"):
+            server["availability_zone"] = zone
+
+        # The driver's own create_node looks at the machine once more, and forgets that it exists when that fails.
+        answer = self._call(
+            lambda driver: driver.connection.request("/servers", method="POST", data={"server": server}).object,
+            changes=True,
+        )
+        try:
+            machine_id = answer["server"]["id"]
+        except (TypeError, LookupError):
+            raise OutcomeUnknown("The cloud's answer to the creation of a machine makes no sense.") from None
+        request.report(30, "The machine is being built.")
+        return Instance(
+            id=machine_id,
+            name=request.name,
+            user=request.user,
+            server=request.server,
+            request_id=request.request_id,
+            state=State.STARTING,
+            address="",
+            port=request.port,
+        )
+
+    def list(self) -> list[Instance]:
+        nodes = self._call(lambda driver: driver.list_nodes())
+        return [self._instance(node) for node in nodes if self._is_own(node)]
+
+    def get(self, instance_id: str) -> Instance | None:
+        node = self._call(lambda driver: driver.ex_get_node_details(instance_id))
+        if node is None or not self._is_own(node):
+            return None
+        if node.id != instance_id:
+            raise ProviderError(f"The cloud was asked for the machine {instance_id} and answered with {node.id}.")
+        return self._instance(node)
+
+    def destroy(self, instance: Instance) -> None:
+        def delete(driver: OpenStack_2_NodeDriver) -> None:
+            with _gone_is_fine():
+                driver.connection.request(f"/servers/{instance.id}", method="DELETE")
+
+        self._call(delete, changes=True)
+
+    def log(self, instance: Instance, lines: int) -> Sequence[str]:
+        def console(driver: OpenStack_2_NodeDriver) -> str:
+            with _gone_is_fine():
+                body = {"os-getConsoleOutput": {"length": lines}}
+                path = f"/servers/{instance.id}/action"
+                return str(driver.connection.request(path, method="POST", data=body).object["output"] or "")
+            return ""
+
+        return self._call(console).splitlines()[-lines:]
+
+    def _is_own(self, node: Node) -> bool:
+        return bool(node.extra["metadata"].get(_HUB) == self._hub and node.extra["metadata"].get(_REQUEST))
+
+    def _instance(self, node: Node) -> Instance:
+        marks, fault = node.extra["metadata"], node.extra.get("fault") or {}
+        state = _STATES.get(_status(node), State.PAUSED)
+        if node.extra.get("task_state") == "deleting":
+            state = State.STOPPING
+        address = _address(node.extra["addresses"])
+        return Instance(
+            id=node.id,
+            name=marks.get(_NAME, ""),
+            user=marks.get(_USER, ""),
+            server=marks.get(_SERVER, ""),
+            request_id=marks[_REQUEST],
+            state=state,
+            address=address,
+            port=int(marks.get(_PORT) or self.PORT),
+            owns_port=bool(address) and state is not State.STOPPING,
+            exit_status=1 if state is State.FAILED else 0,
+            detail=str(fault.get("message") or _status(node)),
+        )
+
+    def _id_of(self, what: str, name: str, entries: Callable[[OpenStack_2_NodeDriver], Iterable[Any]]) -> str:
+        ids = self._catalogue.ids(what, name, lambda: self._call(entries))
+        if len(ids) != 1:
+            known = ", ".join(sorted(self._catalogue.names(what))) or "none"
+            problem = f"no {what} {name}" if not ids else f"more than one {what} {name}"
+            raise ProviderError(f"The cloud has {problem}; it has: {known}.", reason=f"unknown-{what}")
+        return ids[0]
+
+    def _new_driver(self) -> Any:
+        return OpenStackNodeDriver(**self._parameters, api_version="2.2", timeout=_TIMEOUT_SECONDS)
+
+    def _driver(self) -> Any:
+        """The driver of this thread: one that threads share hands out the machines of others."""
+        if not hasattr(self._threads, "driver"):
+            driver = self._new_driver()
+            for connection in (driver.connection, driver.image_connection, driver.network_connection):
+                self._session.lend(connection)
+            self._threads.driver = driver
+        return self._threads.driver
+
+    def _call(self, work: Callable[[OpenStack_2_NodeDriver], T], *, changes: bool = False) -> T:
+        """What ``work`` finds, with errors in the words of the contract.
+
+        Tries again only after answers that mean that nothing was done: an expired token, and throttling.
+        """
+        try:
+            self._session.refresh()
+        except Exception as error:
+            raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
+        renewals = 1
+        for attempt in range(_THROTTLED_TRIES):
+            try:
+                return work(self._driver())
+            except BaseHTTPError as error:
+                if error.code == 401 and renewals:
+                    renewals -= 1
+                    self._session.renew(self._driver().connection.auth_token)
+                elif error.code in _THROTTLED and attempt < _THROTTLED_TRIES - 1:
+                    wait = getattr(error, "retry_after", 0) or 2**attempt * random.uniform(0.5, 1)
+                    time.sleep(min(wait, _THROTTLED_SECONDS))
+                else:
+                    raise _refusal(error, changes) from error
+            except InvalidCredsError as error:
+                if not renewals:
+                    raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
+                renewals -= 1
+                self._session.renew(self._driver().connection.auth_token)
+            except requests.RequestException as error:
+                if changes and not _was_never_sent(error):
+                    raise OutcomeUnknown(f"The cloud did not answer: {_in_words(error)}") from error
+                raise ProviderUnreachable(f"The cloud cannot be reached: {_in_words(error)}") from error
+            except (LibcloudError, ValueError, LookupError, TypeError, AttributeError) as error:
+                raise OutcomeUnknown(f"The cloud's answer makes no sense: {_in_words(error)}") from error
+        raise ProviderError("The cloud is asked too often; it refuses to answer for now.", reason="throttled")
+
+
+class _Session:
+    """The token and the list of services, shared by the drivers of all threads."""
+
+    def __init__(self, driver: OpenStack_2_NodeDriver) -> None:
+        self._identity = driver.connection.get_auth_class()
+        self._version = driver.connection._auth_version
+        self._lock = threading.Lock()
+        self._services: OpenStackServiceCatalog | None = None
+
+    def refresh(self) -> None:
+        with self._lock:
+            if self._services is None or not self._identity.is_token_valid():
+                self._identity.authenticate(force=True)
+                self._services = OpenStackServiceCatalog(self._identity.urls, auth_version=self._version)
+
+    def renew(self, refused_token: str | None) -> None:
+        """Get a new token, unless another thread did since this one was refused."""
+        with self._lock:
+            if self._identity.auth_token == refused_token:
+                self._services = None
+        with contextlib.suppress(Exception):  # the next call says what is wrong
+            self.refresh()
+
+    def lend(self, connection: OpenStackBaseConnection) -> None:
+        """Let a connection use this session instead of one of its own."""
+
+        def populate() -> None:
+            self.refresh()
+            connection.auth_token = self._identity.auth_token
+            connection.service_catalog = self._services
+            connection._set_up_connection_info(url=connection.get_endpoint())
+
+        connection._populate_hosts_and_request_paths = populate
+        # What Libcloud clears after a 401 is not the token of everybody.
+        connection._ex_force_auth_token = ""
+
+
+class _Catalogue:
+    """Ids by name, of what changes seldom. A name that is not there is looked for anew."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._known: dict[str, tuple[float, dict[str, list[str]]]] = {}
+
+    def ids(self, what: str, name: str, entries: Callable[[], Iterable[Any]]) -> list[str]:
+        with self._lock:
+            lock = self._locks.setdefault(what, threading.Lock())
+        with lock:
+            read_at, known = self._known.get(what, (float("-inf"), {}))
+            if name not in known or time.monotonic() - read_at > _CATALOGUE_SECONDS:
+                known = {}
+                for entry in entries():
+                    known.setdefault(entry.name, []).append(str(entry.id))
+                    known.setdefault(str(entry.id), [str(entry.id)])
+                self._known[what] = (time.monotonic(), known)
+        return known.get(name, [])
+
+    def names(self, what: str) -> set[str]:
+        return {name for name, ids in self._known[what][1].items() if ids != [name]}
+
+
+@contextlib.contextmanager
+def _gone_is_fine() -> Any:
+    try:
+        yield
+    except BaseHTTPError as error:
+        if error.code != 404:
+            raise
+
+
+def _status(node: Node) -> str:
+    # Libcloud keeps the state of a machine in words of its own, which lack some.
+    state = str(node.extra.get("vm_state") or node.state).upper()
+    return {"BUILDING": "BUILD", "STOPPED": "SHUTOFF"}.get(state, state)
+
+
+def _address(networks: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The address on the first network: an IPv4 one where there is one, and no floating one."""
+    entries = [entry for network in networks.values() for entry in network]
+    entries.sort(key=lambda entry: (entry.get("OS-EXT-IPS:type") == "floating", entry.get("version", 4)))
+    return str(entries[0]["addr"]) if entries else ""
+
+
+def _was_never_sent(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    while seen is not None:
+        reason = getattr(seen.args[0], "reason", None) if seen.args else None
+        if isinstance(reason or seen, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
+            return True
+        seen = seen.__context__
+    return False
+
+
+def _refusal(error: BaseHTTPError, changes: bool) -> ProviderError:
+    words = _in_words(error)
+    if error.code >= 500:
+        if changes:
+            return OutcomeUnknown(f"The cloud failed: {words}")
+        return ProviderUnreachable(f"The cloud failed: {words}")
+    if error.code in _THROTTLED:
+        return ProviderError("The cloud is asked too often; it refuses to answer for now.", reason="throttled")
+    reason = "quota" if error.code == 403 and "quota" in words.lower() else f"cloud-{error.code}"
+    return ProviderError(f"The cloud refused: {words}", reason=reason)
+
+
+def _in_words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a machine's cloud-init gets: from a request for an instance to the text of its user data.
+
+The default is built as data, so that no value of a user or of the hub can become a command. A template of the
+administrator's own is text, so values that could become something else there are refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jupyterhub
+import yaml
+from traitlets import TraitError
+
+from .providers.base import LaunchRequest, ProviderError
+from .rendering import render as render_shared
+
+OWN_MODULE = "libcloudspawner"
+
+_FOLDER = "/etc/jupyterhub-singleuser"
+_ENVIRONMENTS = "/opt/jupyterhub-singleuser/environments"
+_SETUP = "/usr/local/libexec/jupyterhub-singleuser-setup"
+_START = "/usr/local/libexec/jupyterhub-singleuser-start"
+# Nova takes 64 KiB, encoded.
+_MOST_BYTES = 65535
+
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What a shell's here-document or a file of variables would read as something else than itself.
+_CHANGES_MEANING = re.compile(r"[\x00-\x1f\x7f$`\\]|^[\s\"']|[\s]$")
+
+
+def render(request: LaunchRequest) -> str:
+    """The user data for ``request``. Raises ProviderError, naming the variable that cannot be passed on."""
+    module = str(request.placement.get("userdata_template_module") or OWN_MODULE)
+    name = str(request.placement.get("userdata_template_name") or "")
+    text = _from_template(request, module, name) if name else _cloud_config(request)
+    if len(base64.b64encode(text.encode())) > _MOST_BYTES:
+        raise ProviderError(
+            "The machine's user data is larger than a cloud takes (64 KiB, encoded).", reason="userdata"
+        )
+    return text
+
+
+def check_template(module: str, name: str) -> None:
+    """Raises TraitError unless the administrator's template is there and can be read."""
+    if not name:
+        return
+    try:
+        _environment(module).get_template(name)
+    except jinja2.TemplateNotFound:
+        raise TraitError(
+            f"userdata_template_name: there is no {name} in the folder {data_folder(module)} of the module {module}."
+        ) from None
+    except jinja2.TemplateSyntaxError as error:
+        raise TraitError(f"userdata_template_name: {name}, line {error.lineno}: {error.message}") from None
+
+
+def data_folder(module: str) -> Path:
+    """The folder ``data`` of a Python module. Raises TraitError if there is no such module."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise TraitError(
+            f"userdata_template_module: there is no Python module {module!r} with a folder data. It has to be on the "
+            "hub's PYTHONPATH."
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "data"
+
+
+def _environment(module: str) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_folder(module)),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+
+
+def _from_template(request: LaunchRequest, module: str, name: str) -> str:
+    user = str(request.placement.get("forceuser") or request.user)
+    arguments = shlex.join(request.command[1:])
+    values = {**request.environment, "the user's name": user, "the server's arguments": arguments}
+    for variable, value in values.items():
+        if _CHANGES_MEANING.search(value):
+            raise ProviderError(
+                f"The value of {variable} holds a character that {name} could turn into something else: a quotation "
+                "mark or space at its edge, a dollar sign, a backquote, a backslash or a control character.",
+                reason="userdata",
+            )
+    _check_names(user, request.environment)
+    return (
+        _environment(module)
+        .get_template(name)
+        .render(
+            jhub_env=dict(request.environment),
+            user=user,
+            notebookargs=arguments,
+            user_options_from_form={key: [str(value)] for key, value in request.choices.items()},
+        )
+    )
+
+
+def _check_names(account: str, environment: Mapping[str, str]) -> None:
+    if not _ACCOUNT.fullmatch(account):
+        raise ProviderError(f"{account!r} cannot be the name of a Unix account.", reason="userdata")
+    for variable, value in environment.items():
+        if not _VARIABLE.fullmatch(variable) or "\0" in value:
+            raise ProviderError(f"{variable!r} cannot be passed on as an environment variable.", reason="userdata")
+
+
+def _cloud_config(request: LaunchRequest) -> str:
+    _check_names(request.account, request.environment)
+    unit = f"jupyterhub-singleuser@{request.name}.service"
+    path = f"{_ENVIRONMENTS}/default/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    variables = {"PATH": path, "SHELL": "/bin/bash", **request.environment}
+    files: Mapping[str, tuple[str, str]] = {
+        f"{_FOLDER}/{request.name}.env": (environment_file(variables), "0400"),
+        "/etc/systemd/system/jupyterhub-singleuser@.service": (
+            render_shared(
+                "jupyterhub-singleuser@.service.j2",
+                singleuser_slice="jupyterhub-singleuser.slice",
+                singleuser_environment=f"{_ENVIRONMENTS}/default",
+            ),
+            "0644",
+        ),
+        f"/etc/systemd/system/{unit}.d/instance.conf": (_drop_in(request), "0644"),
+        _SETUP: (render_shared("machine-setup.sh"), "0755"),
+        _START: (render_shared("machine-start.sh"), "0755"),
+    }
+    config: dict[str, Any] = {
+        "write_files": [
+            {
+                "path": file,
+                "encoding": "b64",
+                "content": base64.b64encode(content.encode()).decode(),
+                "owner": "root:root",
+                "permissions": mode,
+            }
+            for file, (content, mode) in files.items()
+        ],
+        "runcmd": [
+            [_SETUP, request.account, unit, jupyterhub.__version__, request.environment.get("JUPYTERHUB_API_URL", "")]
+        ],
+    }
+    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=4096)
+
+
+def environment_file(variables: Mapping[str, str]) -> str:
+    """ref: systemd.exec(5), EnvironmentFile="""
+    return "".join(
+        '{}="{}"\n'.format(name, re.sub(r'(["\\$`])', r"\\\1", value)) for name, value in sorted(variables.items())
+    )
+
+
+def _drop_in(request: LaunchRequest) -> str:
+    home = f"/home/{request.account}"
+    lines = [
+        "[Service]",
+        f"User={request.account}",
+        f"WorkingDirectory={home}",
+        f"BindPaths={home}",
+        f"ReadWritePaths={home}",
+        "StandardOutput=journal+console",
+        "StandardError=journal+console",
+        # What the cloud knows of a machine holds the token of the server.
+        "IPAddressDeny=169.254.169.254/32 fd00:ec2::254/128",
+        "Restart=on-failure",
+        "ExecStart=",
+        f"ExecStart={_START} {' '.join(quoted_word(word) for word in request.command)}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def quoted_word(word: str) -> str:
+    """One word of a command line. ref: systemd.service(5), COMMAND LINES"""
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "$": "$$", "%": "%%"}
+    return '"' + "".join(escapes.get(character, character) for character in word) + '"'
