@@ -34,8 +34,8 @@ _THROTTLED_TRIES = 6
 _THROTTLED_SECONDS = 30.0
 
 # Marks of a machine. Whoever is inside the machine can read them.
-_HUB, _USER, _SERVER, _NAME, _REQUEST, _PORT = (
-    f"libcloudspawner-{word}" for word in ("hub", "user", "server", "name", "request", "port")
+_HUB, _USER, _SERVER, _NAME, _REQUEST, _NETWORK, _PORT = (
+    f"libcloudspawner-{word}" for word in ("hub", "user", "server", "name", "request", "network", "port")
 )
 
 _STATES = {
@@ -98,6 +98,7 @@ class OpenStackProvider(Provider):
                 _SERVER: request.server,
                 _NAME: request.name,
                 _REQUEST: request.request_id,
+                _NETWORK: str(placement.get("userserver_net", "")),
                 _PORT: str(request.port),
             },
             "user_data": base64.b64encode(userdata.render(request).encode()).decode(),
@@ -171,7 +172,7 @@ class OpenStackProvider(Provider):
         state = _STATES.get(_status(node), State.PAUSED)
         if node.extra.get("task_state") == "deleting":
             state = State.STOPPING
-        address = _address(node.extra["addresses"])
+        address = _address(node.extra["addresses"], marks.get(_NETWORK, ""))
         return Instance(
             id=node.id,
             name=marks.get(_NAME, ""),
@@ -319,11 +320,13 @@ def _status(node: Node) -> str:
     return {"BUILDING": "BUILD", "STOPPED": "SHUTOFF"}.get(state, state)
 
 
-def _address(networks: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The address on the first network: an IPv4 one where there is one, and no floating one."""
-    entries = [entry for network in networks.values() for entry in network]
-    entries.sort(key=lambda entry: (entry.get("OS-EXT-IPS:type") == "floating", entry.get("version", 4)))
-    return str(entries[0]["addr"]) if entries else ""
+def _address(networks: Mapping[str, Sequence[Mapping[str, Any]]], wanted: str) -> str:
+    """The address on the network that is wanted, else on any: an IPv4 one where there is one, and no floating one."""
+    entries = networks.get(wanted) or [entry for network in networks.values() for entry in network]
+    by_preference = sorted(
+        entries, key=lambda entry: (entry.get("OS-EXT-IPS:type") == "floating", entry.get("version", 4))
+    )
+    return str(by_preference[0]["addr"]) if by_preference else ""
 
 
 def _was_never_sent(error: BaseException) -> bool:
