@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from libcloudspawner.providers.base import Instance, LaunchRequest, Limits, Provider, ProviderError, State
+from libcloudspawner.providers.base import Instance, LaunchRequest, Limits, Provider, State
 
 T = TypeVar("T")
 

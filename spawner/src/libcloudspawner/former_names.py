@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from traitlets import Dict, List, TraitError, Unicode
@@ -59,8 +60,15 @@ class FormerNames(LoggingConfigurable):
             self._warn("c.LibcloudSpawner.statsdparams", "the hub's own metrics for Prometheus, at /hub/metrics")
 
     def _take_section(self) -> None:
-        """``c.spawner_conf.name = value``, which is no section that JupyterHub would read."""
-        for name, value in self.config.get(_SECTION, {}).items():
+        """``c.spawner_conf.name = value``, which is no section that JupyterHub would read.
+
+        Traitlets takes a name in lower case for a value to be extended, and keeps what is set on that as attributes.
+        """
+        section = self.config.get(_SECTION, {})
+        settings = section if isinstance(section, Mapping) else vars(section)
+        for name, value in settings.items():
+            if name.startswith("_"):
+                continue
             if not self.has_trait(name):
                 raise TraitError(f"c.{_SECTION}.{name} is not a setting of LibcloudSpawner.")
             self._warn(f"c.{_SECTION}.{name}", f"c.LibcloudSpawner.{name}")
@@ -74,6 +82,7 @@ class FormerNames(LoggingConfigurable):
         given = getattr(self, name)
         if former == "libcloudparams" and "ex_keyname" in value:
             value = dict(value)
+            self._warn("c.LibcloudSpawner.libcloudparams['ex_keyname']", "c.LibcloudSpawner.userserver_keyname")
             self._take("libcloudparams['ex_keyname']", "userserver_keyname", value.pop("ex_keyname"))
         present = given.get(key) if key else given
         if present and present != value:

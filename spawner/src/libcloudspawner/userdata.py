@@ -34,6 +34,8 @@ _MOST_BYTES = 65535
 
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# ref: https://github.com/systemd/systemd/blob/v252/src/basic/env-util.c (env_value_is_valid)
+_DROPPED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # What a shell's here-document or a file of variables would read as something else than itself.
 _CHANGES_MEANING = re.compile(r"[\x00-\x1f\x7f$`\\]|^[\s\"']|[\s]$")
 
@@ -98,24 +100,30 @@ def _from_template(request: LaunchRequest, module: str, name: str) -> str:
                 reason="userdata",
             )
     _check_names(user, request.environment)
-    return (
-        _environment(module)
-        .get_template(name)
-        .render(
+    template = _environment(module).get_template(name)
+    try:
+        return template.render(
             jhub_env=dict(request.environment),
             user=user,
             notebookargs=arguments,
             user_options_from_form={key: [str(value)] for key, value in request.choices.items()},
         )
-    )
+    except jinja2.TemplateError as error:
+        raise ProviderError(f"The template {name} does not work: {error.message}", reason="userdata") from error
 
 
 def _check_names(account: str, environment: Mapping[str, str]) -> None:
     if not _ACCOUNT.fullmatch(account):
         raise ProviderError(f"{account!r} cannot be the name of a Unix account.", reason="userdata")
     for variable, value in environment.items():
-        if not _VARIABLE.fullmatch(variable) or "\0" in value:
-            raise ProviderError(f"{variable!r} cannot be passed on as an environment variable.", reason="userdata")
+        if not _VARIABLE.fullmatch(variable):
+            raise ProviderError(f"{variable!r} cannot be the name of an environment variable.", reason="userdata")
+        if _DROPPED.search(value):
+            raise ProviderError(
+                f"The value of {variable} holds a control character other than tab and newline: systemd cannot pass it "
+                "on.",
+                reason="userdata",
+            )
 
 
 def _cloud_config(request: LaunchRequest) -> str:
