@@ -60,3 +60,9 @@ def test_a_mistake_in_a_file_of_the_operators_own_is_found_before_the_hub_restar
         host.check_output("rm %s", DROP_IN)
     assert result.returncode != 0
     assert "c.JupyterHub.prot is not a setting of JupyterHub; did you mean port?" in result.stdout
+
+
+def test_the_hubs_service_alone_can_be_run_again(play):
+    result = play("--tags=hub_service")
+    assert result.returncode == 0, result.stdout
+    assert "changed=0" in result.stdout
