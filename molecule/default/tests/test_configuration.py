@@ -66,3 +66,14 @@ def test_the_hubs_service_alone_can_be_run_again(play):
     result = play("--tags=hub_service")
     assert result.returncode == 0, result.stdout
     assert "changed=0" in result.stdout
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_port_that_something_else_listens_on_is_refused(host, play):
+    host.check_output("systemd-run --unit=listener python3 -m http.server --bind 127.0.0.1 8123")
+    try:
+        result = play("--tags=hub_configure", hub_http_port=8123)
+    finally:
+        host.check_output("systemctl stop listener")
+    assert result.returncode != 0
+    assert "Something else than the hub's proxy listens on port 8123 already" in result.stdout
