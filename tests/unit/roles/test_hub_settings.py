@@ -122,3 +122,15 @@ def test_addresses_that_cannot_work_are_refused(variables, words):
 )
 def test_the_public_url_holds_the_address_of_the_proxy(address, url):
     assert configuration(SHARED, hub_http_address=address).JupyterHub.bind_url == url
+
+
+@pytest.mark.parametrize(
+    "name", ["pam", "default", "jupyterhub.auth.PAMAuthenticator", "jupyterhub.auth.LocalAuthenticator"]
+)
+def test_an_authenticator_that_needs_root_is_refused(name):
+    assert "PAM" in refusal(hub_authenticator=name)
+
+
+@pytest.mark.parametrize("name", ["native", "null", "github", "oauthenticator.github.LocalGitHubOAuthenticator"])
+def test_an_authenticator_that_needs_no_root_is_not_refused(name):
+    assert refusal(hub_authenticator=name) == ""
