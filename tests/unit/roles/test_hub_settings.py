@@ -134,3 +134,16 @@ def test_an_authenticator_that_needs_root_is_refused(name):
 @pytest.mark.parametrize("name", ["native", "null", "github", "oauthenticator.github.LocalGitHubOAuthenticator"])
 def test_an_authenticator_that_needs_no_root_is_not_refused(name):
     assert refusal(hub_authenticator=name) == ""
+
+
+def test_the_database_may_have_a_password():
+    url = "postgresql+psycopg://hub:hunter2@db.example.org/hub"
+    assert "db_url" not in configuration(SHARED, hub_db_url=url).JupyterHub
+    assert configuration(SECRET, hub_db_url=url).JupyterHub.db_url == url
+
+
+def test_hub_config_wins_over_the_variable_of_the_same_setting():
+    variables = {"hub_config": {"JupyterHub": {"db_url": "sqlite:///own.sqlite"}}}
+    config = configuration(SHARED, **variables)
+    config.merge(configuration(SECRET, **variables))
+    assert config.JupyterHub.db_url == "sqlite:///own.sqlite"
