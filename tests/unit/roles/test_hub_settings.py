@@ -147,3 +147,19 @@ def test_hub_config_wins_over_the_variable_of_the_same_setting():
     config = configuration(SHARED, **variables)
     config.merge(configuration(SECRET, **variables))
     assert config.JupyterHub.db_url == "sqlite:///own.sqlite"
+
+
+@pytest.mark.parametrize("variable", ["hub_config", "hub_config_secret"])
+@pytest.mark.parametrize("setting", ["services", "load_roles"])
+def test_services_and_roles_are_not_replaced(variable, setting):
+    said = refusal(**{variable: {"JupyterHub": {setting: [], "port": 1}}})
+    assert f"JupyterHub.{setting}," in said
+    assert f"hub_{setting}" in said
+
+
+def test_a_file_of_the_operators_own_adds_services():
+    config = configuration(SECRET, hub_services=[{"name": "tests"}])
+    own = Config()
+    own.JupyterHub.services.append({"name": "grader"})
+    config.merge(own)
+    assert [service["name"] for service in config.JupyterHub.services][1:] == ["tests", "grader"]
