@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from libcloudspawner import checkconfig
 
@@ -78,6 +80,35 @@ def test_a_mistake_is_one_problem_that_says_what_is_wrong(problems, line, words)
     found = problems(f"{GOOD}{line}\n")
     assert len(found) == 1
     assert [word for word in words if word not in found[0]] == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "secret"),
+    [
+        ("JupyterHub.db_url", 12345678),
+        ("JupyterHub.services", "hunter'2\\"),
+        ("DummyAuthenticator.password", ["token", "hunter2"]),
+        ("DummyAuthenticator.password", {"key": "hunter2"}),
+    ],
+)
+def test_a_problem_with_a_secret_is_told_without_the_secret(tmp_path, setting, secret):
+    public, secrets = tmp_path / "jupyterhub_config.py", tmp_path / "secret_config.py"
+    public.write_text(f"{GOOD}load_subconfig({str(secrets)!r})\n")
+    secrets.write_text(f"c.{setting} = {secret!r}\n")
+    (shown,) = checkconfig.problems(str(public))
+    (hidden,) = checkconfig.problems(str(public), str(secrets))
+    assert re.search("hunter|1234", shown)
+    assert not re.search("hunter|1234", hidden)
+    assert setting.partition(".")[2] in hidden
+
+
+def test_a_file_of_secrets_that_cannot_be_read_is_one_problem(tmp_path):
+    public, secrets = tmp_path / "jupyterhub_config.py", tmp_path / "secret_config.py"
+    public.write_text(f"load_subconfig({str(secrets)!r})\n")
+    secrets.write_text("c.JupyterHub.services =\n")
+    (problem,) = checkconfig.problems(str(public), str(secrets))
+    assert "SyntaxError" in problem
+    assert "secret_config.py, line 1" in problem
 
 
 def test_a_file_that_is_not_there_is_a_problem(tmp_path):

@@ -18,7 +18,7 @@ NAMES = st.one_of(
     st.text(min_size=1),
     st.text("aA0-._@/ é\0", min_size=1, max_size=8),
     st.from_regex(VALID, fullmatch=True),
-    st.from_regex(r"[a-z]{1,3}-[0-9a-f]{8}", fullmatch=True),
+    st.from_regex(r"[a-z]{1,3}-[0-9a-f]{12}", fullmatch=True),
     st.text("ab-", min_size=30, max_size=200),
 )
 SERVERS = st.one_of(st.just(""), NAMES)

@@ -33,6 +33,7 @@ def test_a_student_logs_in_chooses_works_and_logs_out(hub, student, page, screen
     expect(sizes.get_by_role("radio")).to_have_count(2)
     expect(sizes.get_by_label("Large")).to_be_checked()
     expect(sizes).to_contain_text("512 MB of memory, half a processor")
+    expect(sizes).to_contain_text("For work that computes 🎓.")
     screenshot("form")
     sizes.get_by_label("Large").check()
     page.get_by_role("button", name="Start").click()

@@ -1,25 +1,52 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Check a jupyterhub_config.py before a hub runs with it: ``python -m libcloudspawner.checkconfig FILE``.
+"""Check a jupyterhub_config.py before a hub runs with it: ``python -m libcloudspawner.checkconfig FILE [SECRETS]``.
 
+SECRETS is a file that FILE loads and whose values must not be shown.
 JupyterHub itself finds a wrong value only when the class is used, and only logs a setting that does not exist.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.app import JupyterHub
 from traitlets.config import Configurable
+from traitlets.config.loader import PyFileConfigLoader
 
 from .spawner import LibcloudSpawner
 
 
-def problems(path: str) -> list[str]:
-    """What is wrong with the configuration in ``path``, a sentence for each; empty if nothing is."""
+def problems(path: str, secrets: str = "") -> list[str]:
+    """What is wrong with the configuration in ``path``, a sentence for each; empty if nothing is.
+
+    Values that the file ``secrets`` sets are not shown.
+    """
+    found = _problems(path)
+    words: list[str] = []
+    # A file that cannot be read is among the problems already.
+    if found and secrets:
+        with contextlib.suppress(Exception):
+            words = sorted(_words(PyFileConfigLoader(secrets).load_config()), key=len, reverse=True)
+    return [functools.reduce(lambda text, word: text.replace(word, "***"), words, sentence) for sentence in found]
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Each value within ``value``, as it is and as messages quote it, but for what is too short to be a secret."""
+    if isinstance(value, dict | list | tuple | set):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _words(item)
+    elif len(str(value)) > 3:
+        yield from (str(value), repr(str(value))[1:-1])
+
+
+def _problems(path: str) -> list[str]:
     if not Path(path).is_file():
         return [f"There is no file {path}."]
     app = JupyterHub()
@@ -60,10 +87,10 @@ def _unknown_settings(app: Any) -> Any:
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
-        print("usage: python -m libcloudspawner.checkconfig FILE", file=sys.stderr)
+    if len(sys.argv) not in (2, 3):
+        print("usage: python -m libcloudspawner.checkconfig FILE [SECRETS]", file=sys.stderr)
         return 2
-    found = problems(sys.argv[1])
+    found = problems(*sys.argv[1:])
     print("\n".join(found), file=sys.stderr)
     return 1 if found else 0
 

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role hub makes of its variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from traitlets.config import Config
+
+ROLE = Path(__file__).parents[3] / "roles/hub"
+SHARED = Path(__file__).parents[3] / "templates/jupyterhub_config.py.j2"
+SECRET = ROLE / "templates/secret_config.py.j2"
+
+
+def load(path):
+    return DataLoader().load_from_file(str(path), trusted_as_template=True)
+
+
+def templar(**variables):
+    role = {**load(ROLE / "defaults/main.yml"), **load(ROLE / "vars/main.yml"), "role_path": str(ROLE)}
+    facts = {"ansible_managed": "Managed", "__hub_token": {"content": "dG9rZW4="}}
+    return Templar(loader=DataLoader(), variables={**role, **facts, **variables})
+
+
+def refusal(**variables):
+    """What the first check says that refuses the variables; empty if none does."""
+    facts = {"service_mgr": "systemd", "python": {"version_info": [3, 11, 2, "final", 0]}}
+    defaults = {"hub_admin_users": ["ada"], "ansible_facts": facts, "groups": {}, "inventory_hostname": "hub"}
+    for task in load(ROLE / "tasks/preflight.yml"):
+        if "ansible.builtin.assert" not in task or "__hub_ancestor" in str(task):
+            continue
+        check = task["ansible.builtin.assert"]
+        known = templar(**{**defaults, **task.get("vars", {}), **variables})
+        conditions = [task["when"]] if isinstance(task.get("when"), str) else task.get("when", [])
+        if all(map(known.evaluate_conditional, conditions)) and not all(map(known.evaluate_conditional, check["that"])):
+            return known.template(check["fail_msg"])
+    return ""
+
+
+def configuration(template, **variables):
+    """The settings that a rendered configuration makes."""
+    text = templar(**{"hub_authenticator": "dummy", **variables}).template(trust_as_template(template.read_text()))
+    config = Config()
+    exec(text, {"c": config, "get_config": lambda: config, "load_subconfig": lambda path: None})
+    return config
+
+
+@pytest.mark.parametrize("text", ["🎓 Große Daten", "a \"b\" 'c' \\ \n", "\u2028\x7f", "日本"])
+def test_every_text_arrives_as_it_was_written(text):
+    size = {"name": "large", "display_name": text}
+    public = configuration(SHARED, hub_userserver_sizes=[size], hub_environment={"TEXT": text}, hub_admin_users=[text])
+    assert public.LibcloudSpawner.userserver_sizes == [size]
+    assert public.LibcloudSpawner.environment == {"TEXT": text}
+    assert public.Authenticator.admin_users == {text}
+
+    secret = configuration(
+        SECRET,
+        hub_config_secret={"GitHubOAuthenticator": {"client_secret": text}},
+        hub_services=[{"name": "tests", "api_token": text}],
+        hub_dummy_password=text,
+    )
+    assert secret.GitHubOAuthenticator.client_secret == text
+    assert secret.JupyterHub.services[1]["api_token"] == text
+    assert secret.DummyAuthenticator.password == text
+
+
+def test_the_defaults_lack_nothing_but_an_administrator():
+    assert refusal() == ""
+    assert "name at least one user" in refusal(hub_admin_users=[])
+
+
+@pytest.mark.parametrize(
+    ("connect_url", "address", "listens_on"),
+    [
+        ("", "", "http://127.0.0.1:8081"),
+        ("", "0.0.0.0", "http://0.0.0.0:8081"),
+        ("http://127.0.0.1:9000", "", "http://127.0.0.1:9000"),
+        ("http://localhost:8081", "", "http://localhost:8081"),
+        ("http://[::1]:8081", "", "http://[::1]:8081"),
+        ("http://10.0.0.1:8081", "", "http://0.0.0.0:8081"),
+        ("http://10.0.0.1:9000", "10.0.0.1", "http://10.0.0.1:9000"),
+        ("http://hub.example.org:8081", "", "http://0.0.0.0:8081"),
+        ("http://hub.example.org", "", "http://0.0.0.0:8081"),
+        ("https://hub.example.org:8443", "", "http://0.0.0.0:8081"),
+        ("http://[fd00::1]:8081", "", "http://[::]:8081"),
+        ("http://[fd00::1]:8081", "fd00::1", "http://[fd00::1]:8081"),
+    ],
+)
+def test_the_hub_listens_where_instances_look_for_it(connect_url, address, listens_on):
+    variables = {"hub_connect_url": connect_url, "hub_api_address": address}
+    config = configuration(SHARED, **variables)
+    assert config.JupyterHub.hub_bind_url == listens_on
+    assert config.JupyterHub.hub_connect_url == (connect_url or "http://127.0.0.1:8081")
+    assert refusal(**variables) == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"hub_connect_url": "10.0.0.1:8081"}, "hub_connect_url must be like"),
+        ({"hub_connect_url": "http://10.0.0.1:8081/"}, "hub_connect_url must be like"),
+        ({"hub_connect_url": "http://10.0.0.1:port"}, "hub_connect_url must be like"),
+        ({"hub_connect_url": "http://fd00::1:8081"}, "hub_connect_url must be like"),
+        ({"hub_connect_url": "http://10.0.0.1:80"}, "between 1024 and 65535"),
+        ({"hub_connect_url": "http://10.0.0.1:8001"}, "and not 8001"),
+        ({"hub_connect_url": "http://10.0.0.1:8000"}, "hub_http_port must be neither"),
+        ({"hub_http_port": 8081}, "hub_http_port must be neither"),
+        ({"hub_api_address": "10.0.0.1"}, "http://10.0.0.1:8081"),
+        ({"hub_base_url": "/class"}, "end with a slash"),
+    ],
+)
+def test_addresses_that_cannot_work_are_refused(variables, words):
+    assert words in refusal(**variables)
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [("", "http://:8000/"), ("127.0.0.1", "http://127.0.0.1:8000/"), ("::1", "http://[::1]:8000/")],
+)
+def test_the_public_url_holds_the_address_of_the_proxy(address, url):
+    assert configuration(SHARED, hub_http_address=address).JupyterHub.bind_url == url
+
+
+@pytest.mark.parametrize(
+    "name", ["pam", "default", "jupyterhub.auth.PAMAuthenticator", "jupyterhub.auth.LocalAuthenticator"]
+)
+def test_an_authenticator_that_needs_root_is_refused(name):
+    assert "PAM" in refusal(hub_authenticator=name)
+
+
+@pytest.mark.parametrize("name", ["native", "null", "github", "oauthenticator.github.LocalGitHubOAuthenticator"])
+def test_an_authenticator_that_needs_no_root_is_not_refused(name):
+    assert refusal(hub_authenticator=name) == ""
+
+
+def test_the_database_may_have_a_password():
+    url = "postgresql+psycopg://hub:hunter2@db.example.org/hub"
+    assert "db_url" not in configuration(SHARED, hub_db_url=url).JupyterHub
+    assert configuration(SECRET, hub_db_url=url).JupyterHub.db_url == url
+
+
+def test_hub_config_wins_over_the_variable_of_the_same_setting():
+    variables = {"hub_config": {"JupyterHub": {"db_url": "sqlite:///own.sqlite"}}}
+    config = configuration(SHARED, **variables)
+    config.merge(configuration(SECRET, **variables))
+    assert config.JupyterHub.db_url == "sqlite:///own.sqlite"
+
+
+@pytest.mark.parametrize("variable", ["hub_config", "hub_config_secret"])
+@pytest.mark.parametrize("setting", ["services", "load_roles"])
+def test_services_and_roles_are_not_replaced(variable, setting):
+    said = refusal(**{variable: {"JupyterHub": {setting: [], "port": 1}}})
+    assert f"JupyterHub.{setting}," in said
+    assert f"hub_{setting}" in said
+
+
+def test_a_file_of_the_operators_own_adds_services():
+    config = configuration(SECRET, hub_services=[{"name": "tests"}])
+    own = Config()
+    own.JupyterHub.services.append({"name": "grader"})
+    config.merge(own)
+    assert [service["name"] for service in config.JupyterHub.services][1:] == ["tests", "grader"]
