@@ -276,3 +276,24 @@ def test_memory_in_words_is_short_and_nearly_exact(number):
     exponent = ["KB", "MB", "GB", "TB"].index(unit) + 1
     assert math.isclose(float(value) * 1024**exponent, number, rel_tol=0.05)
     assert 1 <= float(value) <= 1024
+
+
+def test_a_form_of_the_administrators_own_takes_the_place_of_ours(tmp_path):
+    (tmp_path / "options_form.html.j2").write_text(
+        "{% for label, name in userserver_sizes %}<option value='{{ name }}'>{{ label }}</option>{% endfor %}"
+    )
+    sizes = options.parse_sizes([("<Small>", "m1.small"), ("Large", "m1.large")])
+    form = options.render_form(sizes, [], options.choose({}, sizes, []), tmp_path)
+    assert form == "<option value='m1.small'>&lt;Small&gt;</option><option value='m1.large'>Large</option>"
+
+
+def test_a_folder_without_a_form_leaves_ours(tmp_path):
+    sizes = options.parse_sizes([("Small", "m1.small"), ("Large", "m1.large")])
+    choice = options.choose({}, sizes, [])
+    assert options.render_form(sizes, [], choice, tmp_path) == options.render_form(sizes, [], choice)
+
+
+def test_the_former_names_of_the_fields_are_understood():
+    sizes, images = options.parse_sizes([("S", "s"), ("L", "l")]), options.parse_images([("P", "p"), ("R", "r")])
+    choice = options.choose({"machinesize": "l", "machineimage": "r"}, sizes, images)
+    assert options.named(choice) == {"userserver_size": "l", "userserver_image": "r"}

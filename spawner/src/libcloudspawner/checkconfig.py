@@ -46,15 +46,21 @@ def _words(value: Any) -> Iterator[str]:
         yield from (str(value), repr(str(value))[1:-1])
 
 
-def _problems(path: str) -> list[str]:
-    if not Path(path).is_file():
-        return [f"There is no file {path}."]
+def load(path: str) -> Any:
+    """A hub that has read its configuration from the file ``path`` and does nothing else. Raises what that raises."""
     app = JupyterHub()
     app.log.setLevel("ERROR")
     app.raise_config_file_errors = True
+    # Itself, it ends the program at a wrong value.
+    JupyterHub.load_config_file.__wrapped__(app, str(Path(path).absolute()))
+    return app
+
+
+def _problems(path: str) -> list[str]:
+    if not Path(path).is_file():
+        return [f"There is no file {path}."]
     try:
-        # Itself, it ends the program at a wrong value.
-        JupyterHub.load_config_file.__wrapped__(app, str(Path(path).absolute()))
+        app = load(path)
         found = list(_unknown_settings(app))
         # Some authenticators keep tables of their own; this database is gone with this process.
         database = orm.new_session_factory("sqlite:///:memory:")()

@@ -7,6 +7,7 @@ import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyterhub.traitlets import ByteSpecification
@@ -146,12 +147,18 @@ def preselected(offers: Sequence[OfferType]) -> OfferType | None:
     return next((offer for offer in offers if offer.is_default), offers[0] if offers else None)
 
 
-def render_form(sizes: Sequence[Size], images: Sequence[Image], current: Choice) -> str:
-    """The HTML of the choices, with ``current`` preselected; empty when there is nothing to choose."""
+def render_form(sizes: Sequence[Size], images: Sequence[Image], current: Choice, own: Path | None = None) -> str:
+    """The HTML of the choices, with ``current`` preselected; empty when there is nothing to choose.
+
+    The folder ``own`` may hold an ``options_form.html.j2`` of the administrator's.
+    """
     if len(sizes) < 2 and len(images) < 2:
         return ""
     return render(
         "options_form.html.j2",
+        own,
+        userserver_sizes=[(size.display_name, size.name) for size in sizes],
+        userserver_images=[(image.display_name, image.name) for image in images],
         size_field=SIZE_FIELD,
         image_field=IMAGE_FIELD,
         sizes=[(size, in_words(size)) for size in sizes],

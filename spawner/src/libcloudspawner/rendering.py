@@ -17,9 +17,10 @@ _IN_CHECKOUT = Path(__file__).parents[3] / "templates"
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(own: Path | None) -> jinja2.Environment:
+    shared = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT),
+        loader=jinja2.FileSystemLoader([own, shared] if own else shared),
         autoescape=lambda name: name is not None and ".html" in name,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -27,6 +28,9 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def render(template: str, **values: Any) -> str:
-    """The text of a shared template; a value that the template needs and does not get is an error."""
-    return _environment().get_template(template).render(**values)
+def render(template: str, own: Path | None = None, **values: Any) -> str:
+    """The text of a shared template, or of the one of its name in the folder ``own``.
+
+    A value that the template needs and does not get is an error.
+    """
+    return _environment(own).get_template(template).render(**values)

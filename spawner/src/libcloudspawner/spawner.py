@@ -278,8 +278,12 @@ class LibcloudSpawner(FormerNames, Spawner):
             # What was chosen last time is no longer offered; kept, it would fail every start that shows no form.
             self.orm_spawner.user_options = {}
             current = self._choose({})
+        is_own = self.userdata_template_module == userdata.OWN_MODULE
         return options.render_form(
-            options.parse_sizes(self.userserver_sizes), options.parse_images(self.userserver_images), current
+            options.parse_sizes(self.userserver_sizes),
+            options.parse_images(self.userserver_images),
+            current,
+            None if is_own else userdata.data_folder(self.userdata_template_module),
         )
 
     def _limits(self, choice: options.Choice) -> Limits:

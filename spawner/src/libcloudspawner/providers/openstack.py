@@ -164,6 +164,20 @@ class OpenStackProvider(Provider):
 
         return self._call(console).splitlines()[-lines:]
 
+    def open_to(self, group: str, cidr: str, port: int) -> bool:
+        """Let ``cidr`` in on ``port`` by a security group, made when it is not there. True if that changed something."""
+        groups = [one for one in self._call(lambda driver: driver.ex_list_security_groups()) if one.name == group]
+        if not groups:
+            text = "Lets the hub reach the machines of its users"
+            groups = [self._call(lambda driver: driver.ex_create_security_group(group, text), changes=True)]
+        for rule in groups[0].rules:
+            if (rule.ip_protocol, rule.from_port, rule.to_port, rule.ip_range) == ("tcp", port, port, cidr):
+                return False
+        self._call(
+            lambda driver: driver.ex_create_security_group_rule(groups[0], "tcp", port, port, cidr=cidr), changes=True
+        )
+        return True
+
     def _is_own(self, node: Node) -> bool:
         return bool(node.extra["metadata"].get(_HUB) == self._hub and node.extra["metadata"].get(_REQUEST))
 
