@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import documents
 import pytest
 from libcloudspawner import former_names
 from libcloudspawner.checkconfig import problems
@@ -11,26 +12,8 @@ from traitlets.config import Config
 
 PARAMETERS = {"arg_user_id": "hub", "arg_key": "secret", "ex_force_auth_url": "https://x:5000", "ex_tenant_name": "p"}
 
-# The documentation's snippets, word for word.
-DOCUMENTED = """
-c.JupyterHub.spawner_class = 'libcloudspawner.spawner.LibcloudSpawner'
-c.LibcloudSpawner.libcloudparams = {"arg_user_id": "lops-jupyter",
-                                    "arg_key": "gloubiboulga",
-                                    "ex_force_auth_version": "3.x_password",
-                                    "ex_force_auth_url": "https://openstack.server.com:5000",
-                                    "ex_force_service_region": "RegionOne",
-                                    "ex_tenant_name": "noo-lops-jupyter",
-                                    "ex_domain_name": "default"}
-c.LibcloudSpawner.userserver_net = "private-net"
-c.LibcloudSpawner.cloud_region = "RegionOne"
-c.LibcloudSpawner.userserver_sizes = [("1vcpu 2Go RAM", "m1.small"),
-                                    ("4vcpu 64Go RAM", "4c.extramem"),]
-c.LibcloudSpawner.userserver_images = [("Default image","noo33u16-station-jpy-python")]
-"""
-CUSTOM = """
-c.spawner_conf.userdata_template_module = 'acmejhubcustoms'
-c.spawner_conf.userdata_template_name = 'acme-userdata.yaml.j2'
-"""
+DOCUMENTED = documents.configuration("installation").replace('"secret"', '"gloubiboulga"')
+CUSTOM = documents.configuration("customize")
 
 
 @pytest.fixture(autouse=True)
@@ -163,8 +146,8 @@ def test_the_documented_customisation_is_right_once_the_module_is_there(tmp_path
     (data.parent / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     (message,) = check(tmp_path, DOCUMENTED, CUSTOM)
-    assert "there is no acme-userdata.yaml.j2" in message
-    (data / "acme-userdata.yaml.j2").write_text("#cloud-config\n")
+    assert "there is no jhub.sh.j2" in message
+    (data / "jhub.sh.j2").write_text("#cloud-config\n")
     assert check(tmp_path, DOCUMENTED, CUSTOM) == []
 
 

@@ -6,6 +6,7 @@ import base64
 import subprocess
 import sys
 
+import documents
 import pytest
 import yaml
 from fakes import TOKEN, launch_request
@@ -16,37 +17,7 @@ from libcloudspawner.providers.base import ProviderError
 from systemd_files import read_environment_file, read_unit, read_words
 from traitlets import TraitError
 
-# The template of the project's oldest documentation, word for word.
-DOCUMENTED = r"""#!/bin/bash
-# Create systemd service
-cat <<EOF> /etc/default/jupyter
-{% for key, value in jhub_env.items() %}
-{{key}}={{value}}
-{% endfor %}
-EOF
-
-# Search pre-installed jupyterhub
-JHUB_SINGLEUSER=`/usr/bin/which jupyterhub-singleuser`
-
-# Create system service
-cat <<EOF > /etc/systemd/system/jupyterhub-singleuser.service
-[Unit]
-Description=JupyterHub-singleuser instance
-
-[Service]
-User={{ user }}
-EnvironmentFile=/etc/default/jupyter
-ExecStart=${JHUB_SINGLEUSER} --port=8000 --ip=0.0.0.0 {{ notebookargs }} \$@
-[Install]
-WantedBy=multi-user.target
-EOF
-
-# Reload systemd commands
-# Start and enable service
-systemctl daemon-reload
-systemctl restart jupyterhub-singleuser.service
-systemctl enable jupyterhub-singleuser.service
-"""
+DOCUMENTED = documents.template()
 
 VALUES = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n")) | st.text(
     "a\"'\\$%{}`;# \t\n=é:-&*!|>", max_size=12

@@ -165,7 +165,7 @@ class OpenStackProvider(Provider):
         return self._call(console).splitlines()[-lines:]
 
     def open_to(self, group: str, cidr: str, port: int) -> bool:
-        """Let ``cidr`` in on ``port`` by a security group, made when it is not there. True if that changed something."""
+        """Let ``cidr`` in on ``port`` by a security group, made when it is not there. True if that changed it."""
         groups = [one for one in self._call(lambda driver: driver.ex_list_security_groups()) if one.name == group]
         if not groups:
             text = "Lets the hub reach the machines of its users"
