@@ -31,6 +31,7 @@ def template() -> str:
 def for_cloud(cloud: dict[str, Any]) -> str:
     """The documented configuration with the names of a real cloud."""
     text = configuration("installation")
+    assert {"m1.small", "c2.large"} == set(cloud["flavors"])
     for documented, real in {
         "lops-jupyter": cloud["user"],
         '"secret"': json.dumps(cloud["password"]),
@@ -38,8 +39,7 @@ def for_cloud(cloud: dict[str, Any]) -> str:
         f"noo-{cloud['user']}": cloud["project"],
         "RegionOne": cloud["region"],
         "private-net": cloud["network"],
-        "4c.extramem": cloud["sizes"][1],
-        "m1.small": cloud["sizes"][0],
+        "4c.extramem": "c2.large",
         '("Default image","noo33u16-station-jpy-python")': ", ".join(str((name, name)) for name in cloud["images"]),
     }.items():
         assert documented in text, f"the document does not hold {documented}"

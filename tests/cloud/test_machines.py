@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A hub that was told of a real OpenStack by the documented lines, and the machines of its users."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import documents
+import pytest
+from conftest import PASSWORD
+from libcloud.compute.providers import get_driver
+from libcloud.compute.types import Provider
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hub import Hub
+    from testinfra.host import Host
+
+CLOUD = json.loads((Path(__file__).parents[2] / "build/openstack.json").read_text())
+DROP_IN = "/etc/jupyterhub/jupyterhub_config.d/test.py"
+BOOT_SECONDS = 600
+
+
+def machines() -> dict[str, Any]:
+    """What there is in the cloud, as the cloud itself says."""
+    driver = get_driver(Provider.OPENSTACK)(
+        CLOUD["user"],
+        CLOUD["password"],
+        ex_force_auth_url=CLOUD["auth_url"],
+        ex_force_service_region=CLOUD["region"],
+        ex_force_auth_version="3.x_password",
+        ex_tenant_name=CLOUD["project"],
+        ex_domain_name=CLOUD["domain"],
+        api_version="2.2",
+    )
+    return {node.name: node for node in driver.list_nodes()}
+
+
+def wait_until_gone(name: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while name in machines():
+        assert time.monotonic() < deadline, f"{name} is still there"
+        time.sleep(1)
+
+
+@pytest.fixture
+def drop_in(host: Host, hub: Hub) -> Iterator[Any]:
+    """Configure the hub beyond what is documented, for one test."""
+
+    def write(text: str) -> None:
+        host.check_output("printf %%s %s > %s && systemctl restart jupyterhub", textwrap.dedent(text), DROP_IN)
+        wait_for_hub(hub)
+
+    yield write
+    host.check_output("rm -f %s && systemctl restart jupyterhub", DROP_IN)
+    wait_for_hub(hub)
+
+
+def wait_for_hub(hub: Hub, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while hub.call("GET", "/").status_code != 200:
+        assert time.monotonic() < deadline, "the hub does not come back"
+        time.sleep(0.5)
+
+
+def test_a_student_gets_a_machine_of_their_own(hub, page, screenshot):
+    page.goto("/")
+    page.fill("#username_input", "ada")
+    page.fill("#password_input", PASSWORD)
+    page.click("#login_submit")
+    page.get_by_label("4vcpu 64Go RAM").check()
+    page.get_by_label("debian-12-jupyter-r", exact=True).check()
+    screenshot("cloud-form")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#progress-message")).to_contain_text(re.compile("machine|running"), timeout=30_000)
+    screenshot("cloud-progress")
+    page.wait_for_url(re.compile("/user/ada/lab"), timeout=BOOT_SECONDS * 1000)
+    expect(page.get_by_text("Python 3 (ipykernel)").first).to_be_visible(timeout=180_000)
+    screenshot("cloud-lab")
+    assert set(machines()) == {"jupyter-ada"}
+
+
+def test_the_server_runs_in_the_machine_that_was_chosen(hub):
+    kernel = hub.kernel("ada")
+    assert kernel.run("import socket; print(socket.gethostname())") == "jupyter-ada"
+    memory = int(kernel.run("import os; print(os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 20)"))
+    assert 1200 < memory <= 1536
+    assert kernel.run("print(os.cpu_count(), open('/etc/image-name').read().strip())") == "2 debian-12-jupyter-r"
+    assert kernel.run("import getpass; print(getpass.getuser(), os.getcwd())") == "ada /home/ada"
+
+
+def test_every_variable_reaches_the_server_as_it_was(hub):
+    kernel = hub.kernel("ada")
+    assert kernel.run("import os; print(os.environ['CLASS'])") == 'it\'s $HOME \\ `id` "quoted" 100 %'
+
+
+READ = """
+import os, urllib.request
+def readable(path):
+    try:
+        with open(path, "rb") as file:
+            return len(file.read(1))
+    except OSError as error:
+        return type(error).__name__
+"""
+
+
+def test_the_user_cannot_read_what_the_machine_booted_with(hub):
+    kernel = hub.kernel("ada")
+    kernel.run(READ)
+    for path in (
+        "/etc/jupyterhub-singleuser/ada.env",
+        "/var/lib/cloud/instance/user-data.txt",
+        "/run/cloud-init/instance-data-sensitive.json",
+        "/dev/sr0",
+        "/dev/vda",
+    ):
+        assert kernel.run(f"print(readable({path!r}))") in ("PermissionError", "FileNotFoundError"), path
+    fetch = "urllib.request.urlopen('http://169.254.169.254/openstack/latest/user_data', timeout=5)"
+    assert "Operation not permitted" in kernel.run(fetch) or "timed out" in kernel.run(fetch)
+
+
+def test_a_server_lives_on_when_the_hub_is_restarted(host, hub):
+    kernel = hub.kernel("ada")
+    kernel.run("kept = 42")
+    before = machines()["jupyter-ada"].id
+    host.check_output("systemctl restart jupyterhub")
+    wait_for_hub(hub)
+    hub.wait_for("ada", ready=True)
+    assert kernel.run("print(kept)") == "42"
+    assert machines()["jupyter-ada"].id == before
+
+
+def test_an_application_credential_does_as_well_as_a_password(hub, drop_in):
+    credential = CLOUD["application_credential"]
+    parameters = {
+        "ex_force_auth_version": "3.x_appcred",
+        "arg_user_id": credential["id"],
+        "arg_key": credential["secret"],
+        "ex_force_auth_url": CLOUD["auth_url"] + "/v3",
+    }
+    drop_in(
+        f"""
+        c.LibcloudSpawner.libcloudparams = {{}}
+        c.LibcloudSpawner.cloud_region = ""
+        c.LibcloudSpawner.libcloud_driver_params = {parameters!r}
+        """
+    )
+    hub.wait_for("ada", ready=True)
+    hub.stop("ada")
+    wait_until_gone("jupyter-ada")
+    assert machines() == {}
+
+
+def test_the_documented_template_boots_as_it_stands(host, hub, drop_in):
+    folder = "/etc/jupyterhub/python/acmejhubcustoms"
+    host.check_output("mkdir -p %s/data && touch %s/__init__.py", folder, folder)
+    host.check_output("printf %%s %s > %s/data/jhub.sh.j2", documents.template(), folder)
+    drop_in(documents.configuration("customize") + "c.LibcloudSpawner.environment = {'CLASS': 'plain'}\n")
+    hub.request_start("student", userserver_size="m1.small", userserver_image="debian-12-jupyter")
+    hub.wait_for("student", seconds=BOOT_SECONDS, ready=True)
+    kernel = hub.kernel("student")
+    assert kernel.run("import getpass, os; print(getpass.getuser(), os.environ['CLASS'])") == "student plain"
+    hub.stop("student")
+    wait_until_gone("jupyter-student")
+
+
+def test_a_start_that_the_cloud_refuses_says_why_and_leaves_nothing(host, hub, drop_in):
+    drop_in("c.LibcloudSpawner.userserver_net = 'no-such-network'\n")
+    answer = hub.request_start("eve", userserver_size="m1.small", userserver_image="debian-12-jupyter")
+    assert answer.status_code == 500
+    assert "The cloud has no network no-such-network; it has: private-net." in answer.text
+    assert hub.call("GET", "/users").status_code == 200
+    assert machines() == {}
+
+
+def test_a_bare_image_ends_with_what_a_server_needs(hub):
+    """Installed by the machine itself at its first boot, which takes its time where QEMU emulates the processor."""
+    hub.request_start("bob", userserver_size="c2.large", userserver_image="debian-12-vanilla")
+    hub.wait_for("bob", seconds=1800, ready=True)
+    kernel = hub.kernel("bob")
+    assert kernel.run("import numpy, matplotlib; print(numpy.arange(3).sum())", seconds=180) == "3"
+    hub.stop("bob")
+    wait_until_gone("jupyter-bob")
