@@ -82,24 +82,25 @@ def test_the_token_is_in_no_command_line_unit_journal_or_file_that_others_can_re
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("path", "code"),
     [
-        "open('/home/jupyter-ada/secret.txt').read()",
-        "__import__('os').listdir('/home/jupyter-ada')",
-        "open('/etc/jupyterhub-singleuser/ada.env').read()",
-        "open('/etc/jupyterhub-singleuser/eve.env').read()",
-        "open('/proc/{pid}/environ').read()",
-        "open('/etc/jupyterhub/secrets/singleuser.token').read()",
-        "open('/var/lib/jupyterhub/jupyterhub.sqlite').read()",
-        "__import__('socket').socket(__import__('socket').AF_UNIX).connect('/run/jupyterhub-singleuserctl.sock')",
-        "__import__('subprocess').run(['sudo', '-n', 'true'], check=True)",
-        "open('/etc/motd', 'a')",
+        ("/home/jupyter-ada/secret.txt", "open({path!r}).read()"),
+        ("/home/jupyter-ada", "__import__('os').listdir({path!r})"),
+        ("/etc/jupyterhub-singleuser/ada.env", "open({path!r}).read()"),
+        ("/etc/jupyterhub-singleuser/eve.env", "open({path!r}).read()"),
+        ("/proc/{pid}/environ", "open({path!r}).read()"),
+        ("/etc/jupyterhub/secrets/singleuser.token", "open({path!r}).read()"),
+        ("/etc/jupyterhub/secrets/secret_config.py", "open({path!r}).read()"),
+        ("/var/lib/jupyterhub/jupyterhub.sqlite", "open({path!r}).read()"),
+        ("/run/jupyterhub-singleuserctl.sock", "(s := __import__('socket')).socket(s.AF_UNIX).connect({path!r})"),
+        ("/etc/passwd", "open({path!r}, 'a')"),
     ],
 )
-def test_a_second_user_cannot_get_at_the_first_one(host, servers, code):
+def test_a_second_user_cannot_get_at_the_first_one(host, servers, path, code):
     host.check_output("echo mine > ~jupyter-ada/secret.txt && chmod 644 ~jupyter-ada/secret.txt")
-    pid = host.service("jupyterhub-singleuser@ada").systemd_properties["MainPID"]
-    answer = servers.kernel("eve").run(code.replace("{pid}", pid))
+    path = path.format(pid=host.service("jupyterhub-singleuser@ada").systemd_properties["MainPID"])
+    assert host.file(path).exists
+    answer = servers.kernel("eve").run(code.format(path=path))
     assert re.match(r"(PermissionError|FileNotFoundError|OSError): ", answer), answer
 
 
