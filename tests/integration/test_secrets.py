@@ -152,7 +152,8 @@ def test_the_control_helper_starts_servers_under_a_mapped_account(host, servers)
 )
 def test_systemd_gives_the_server_each_value_byte_for_byte(host, value):
     command = ["/bin/sh", "-c", 'printf "%s" "$VALUE" > ~/value']
-    assert start(host, command=command, variables={"VALUE": value, "HOME": "/home/jupyter-probe"})["ok"]
+    answer = start(host, command=command, variables={"VALUE": value, "HOME": "/home/jupyter-probe"})
+    assert answer["ok"], answer
     assert host.file("/home/jupyter-probe/value").content == value.encode()
 
 
@@ -160,7 +161,8 @@ def test_systemd_gives_the_server_each_value_byte_for_byte(host, value):
     "word", ["it's", 'a "b"', "$HOME", "${HOME}", "%i", "a\\b", "two\nlines", "; touch /tmp/x", "-x", "é"]
 )
 def test_systemd_gives_the_command_each_word_byte_for_byte(host, word):
-    assert start(host, command=["/bin/sh", "-c", 'printf "%s" "$1" > ~/word', "sh", word])["ok"]
+    answer = start(host, command=["/bin/sh", "-c", 'printf "%s" "$1" > ~/word', "sh", word])
+    assert answer["ok"], answer
     assert host.file("/home/jupyter-probe/word").content == word.encode()
 
 

@@ -24,6 +24,8 @@ def play(pytestconfig):
         command += ["--extra-vars", json.dumps(variables), *arguments]
         collections = str(ROOT / "playbooks/collections")
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_PIPELINING": "true"}
+        # So that messages stand in the output as they are.
+        environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
         return subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
 
     return play

@@ -189,6 +189,7 @@ def test_nobody_looks_into_an_instance_of_another_hub(host, action):
 def test_nobody_takes_the_place_of_an_instance_of_another_hub(host):
     host.start(request="r1")
     assert host.start(hub="other", account="jupyter-other", request="r2")["code"] == "foreign"
+    assert "jupyter-other" not in host.accounts
     assert host.ask("status")["instance"]["request"] == "r1"
 
 
