@@ -212,18 +212,18 @@ class OpenStackProvider(Provider):
 
         Tries again only after answers that mean that nothing was done: an expired token, and throttling.
         """
-        try:
-            self._session.refresh()
-        except Exception as error:
-            raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
         renewals = 1
         for attempt in range(_THROTTLED_TRIES):
+            try:
+                token = self._session.refresh()
+            except Exception as error:
+                raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
             try:
                 return work(self._driver())
             except BaseHTTPError as error:
                 if error.code == 401 and renewals:
                     renewals -= 1
-                    self._session.renew(self._driver().connection.auth_token)
+                    self._session.discard(token)
                 elif error.code in _THROTTLED and attempt < _THROTTLED_TRIES - 1:
                     wait = getattr(error, "retry_after", 0) or 2**attempt * random.uniform(0.5, 1)
                     time.sleep(min(wait, _THROTTLED_SECONDS))
@@ -233,7 +233,7 @@ class OpenStackProvider(Provider):
                 if not renewals:
                     raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
                 renewals -= 1
-                self._session.renew(self._driver().connection.auth_token)
+                self._session.discard(token)
             except requests.RequestException as error:
                 if changes and not _was_never_sent(error):
                     raise OutcomeUnknown(f"The cloud did not answer: {_in_words(error)}") from error
@@ -251,27 +251,27 @@ class _Session:
         self._version = driver.connection._auth_version
         self._lock = threading.Lock()
         self._services: OpenStackServiceCatalog | None = None
+        self._is_refused = False
 
-    def refresh(self) -> None:
+    def refresh(self) -> str:
+        """The token; a new one when the last is at its end."""
         with self._lock:
-            if self._services is None or not self._identity.is_token_valid():
+            if self._is_refused or not self._identity.is_token_valid():
                 self._identity.authenticate(force=True)
                 self._services = OpenStackServiceCatalog(self._identity.urls, auth_version=self._version)
+                self._is_refused = False
+            return str(self._identity.auth_token)
 
-    def renew(self, refused_token: str | None) -> None:
-        """Get a new token, unless another thread did since this one was refused."""
+    def discard(self, refused_token: str) -> None:
+        """Have a new token from now on, unless another thread saw to that since this one was refused."""
         with self._lock:
-            if self._identity.auth_token == refused_token:
-                self._services = None
-        with contextlib.suppress(Exception):  # the next call says what is wrong
-            self.refresh()
+            self._is_refused |= self._identity.auth_token == refused_token
 
     def lend(self, connection: OpenStackBaseConnection) -> None:
         """Let a connection use this session instead of one of its own."""
 
         def populate() -> None:
-            self.refresh()
-            connection.auth_token = self._identity.auth_token
+            connection.auth_token = self.refresh()
             connection.service_catalog = self._services
             connection._set_up_connection_info(url=connection.get_endpoint())
 
