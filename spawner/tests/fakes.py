@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fakecloud import FakeCloud
-from libcloudspawner.providers.base import Instance, LaunchRequest, Limits, Provider, ProviderError, State
+from libcloudspawner.providers.base import Instance, LaunchRequest, Limits, Provider, State
 
 T = TypeVar("T")
 

@@ -225,7 +225,7 @@ class OpenStackProvider(Provider):
                     renewals -= 1
                     self._session.discard(token)
                 elif error.code in _THROTTLED and attempt < _THROTTLED_TRIES - 1:
-                    wait = getattr(error, "retry_after", 0) or 2**attempt * random.uniform(0.5, 1)
+                    wait = _asked_wait(error) or 2**attempt * random.uniform(0.5, 1)
                     time.sleep(min(wait, _THROTTLED_SECONDS))
                 else:
                     raise _refusal(error, changes) from error
@@ -327,6 +327,14 @@ def _address(networks: Mapping[str, Sequence[Mapping[str, Any]]], wanted: str) -
         entries, key=lambda entry: (entry.get("OS-EXT-IPS:type") == "floating", entry.get("version", 4))
     )
     return str(by_preference[0]["addr"]) if by_preference else ""
+
+
+def _asked_wait(error: BaseHTTPError) -> float:
+    """The seconds that the cloud asks for; 0 if it does not say. Libcloud tells them of a 429 alone."""
+    try:
+        return float((error.headers or {}).get("retry-after") or 0)
+    except ValueError:
+        return 0.0
 
 
 def _was_never_sent(error: BaseException) -> bool:
