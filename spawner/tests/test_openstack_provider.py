@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import libcloud.pricing
 import libcloud.security
 import pytest
 import yaml
@@ -158,6 +159,13 @@ def test_the_hundredth_machine_costs_one_call(cloud, provider):
     cloud.clear_calls()
     provider.create(request("bob"))
     assert [call.kind for call in cloud.calls] == ["POST /servers"]
+
+
+def test_nobody_waits_for_libcloud_s_prices(cloud, provider, monkeypatch):
+    """It reads megabytes of JSON anew for each size, and the event loop stands still meanwhile."""
+    monkeypatch.setattr(libcloud.pricing, "get_pricing", lambda *_, **__: pytest.fail("prices were read"))
+    provider.create(request())
+    assert len(provider.list()) == 1
 
 
 # --- whose machines -----------------------------------------------------------------------------------------
