@@ -223,7 +223,8 @@ class Fleet:
 
     async def _is_destroyed(self, request_id: str, pause: float) -> bool:
         try:
-            instance = await self.find(request_id, 0.0)
+            # What is known is destroyed without a listing, which may be what fails.
+            instance = self._listing.get(request_id) or await self.find(request_id, 0.0)
             if instance is not None:
                 await self._in_thread(self._destroys, functools.partial(self._provider.destroy, instance))
                 instance = await self.find(request_id, 0.0)
