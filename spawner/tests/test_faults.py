@@ -269,6 +269,13 @@ async def test_f15_a_machine_that_boots_and_never_answers_shows_its_console(hub,
     assert not cloud.servers
 
 
+async def test_f15_the_console_is_shown_also_when_the_machine_takes_its_time_to_go(hub, cloud, monkeypatch):
+    monkeypatch.setattr(spawner_module, "_CLEANUP_SECONDS", 1)
+    cloud.guest, cloud.delete_seconds = "never", 3
+    with pytest.raises(SpawnException, match="login:"):
+        await start(hub.spawner(start_timeout=3), seconds=3)
+
+
 async def test_f13_a_cloud_that_throttles_gets_each_request_once(hub, cloud):
     cloud.inject(faults.rate_limit(10, burst=3, retry_after=0.2))
     spawners = [hub.spawner(f"user-{number}") for number in range(6)]

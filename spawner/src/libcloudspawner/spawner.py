@@ -25,7 +25,7 @@ from .providers.base import Instance, LaunchRequest, Limits, Provider, ProviderE
 STATE_VERSION = 1
 _STATE = ("instance_name", "instance_id", "request_id")
 
-# What is left of start_timeout for reading the log and cleaning up once a start has failed.
+# What is left of start_timeout once a start has failed: half for reading the log, half for cleaning up.
 _CLEANUP_SECONDS = 5
 # Longer than a unit may take to stop; after that a user must be able to start anew.
 _STOP_SECONDS = 60
@@ -411,7 +411,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         """Destroy the instance; what takes longer goes on in the background."""
         if self.request_id:
             destruction = self._fleet.destroy_in_background(self.request_id, self.instance_name)
-            await asyncio.wait([destruction], timeout=_CLEANUP_SECONDS)
+            await asyncio.wait([destruction], timeout=_CLEANUP_SECONDS / 2)
 
     def _revoke_forgotten_token(self) -> None:
         """Delete the server's API token, which JupyterHub itself cannot find again after a restart of the hub."""
