@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
@@ -441,6 +442,9 @@ class LibcloudSpawner(FormerNames, Spawner):
             setattr(self, name, state.get(name, ""))
         if self.request_id:
             self._fleet.claim(self.request_id)
+        # What an earlier hub left behind is found as soon as anybody looks in; settings that are wrong are told later.
+        with contextlib.suppress(TraitError, ValueError):
+            self._fleet.keep_house()
 
     def clear_state(self) -> None:
         super().clear_state()
