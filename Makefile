@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit sanity molecule bench docs lock clean
+.PHONY: help setup demo demo-down test lint unit faults sanity molecule bench docs lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -19,7 +19,7 @@ demo: ## Bring up a hub in a container (DEMO_PORT=8000)
 demo-down: ## Remove the hub that 'make demo' made
 	@tools/demo.sh down
 
-test: lint unit sanity molecule ## Run all tests
+test: lint unit faults sanity molecule ## Run all tests
 
 lint: setup ## Check the style of everything, ansible-test sanity included
 	tools/lint.sh
@@ -27,6 +27,9 @@ lint: setup ## Check the style of everything, ansible-test sanity included
 unit: setup ## Run the tests that need no host
 	cd spawner && PYTHONPATH=src pytest -n auto -p no:cacheprovider
 	pytest -n auto -p no:cacheprovider tests/unit
+
+faults: setup ## Kill, cut off and overrun hubs beside a fake cloud
+	pytest -n auto -p no:cacheprovider tests/faults
 
 sanity: setup ## Run ansible-test sanity alone
 	tools/sanity.sh

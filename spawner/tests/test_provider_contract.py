@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fakes import TOKEN, Cloud, FakeProvider, HelperStub, launch_request
+from fakecloud import FakeCloud, Image, faults
+from fakes import TOKEN, Cloud, FakeProvider, HelperStub, driver_params, launch_request
 from libcloudspawner.providers.base import Instance, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
+from libcloudspawner.providers.openstack import OpenStackProvider
 from libcloudspawner.providers.systemd import SystemdProvider
 
 
@@ -101,7 +103,32 @@ class SystemdWorld(World):
             self._helper.close()
 
 
-WORLDS = {"fake": FakeWorld, "systemd": SystemdWorld}
+class OpenStackWorld(World):
+    def __init__(self, folder: Path) -> None:
+        self._cloud = FakeCloud().start()
+        self._cloud.images["default"] = Image("default", "default")
+
+    def provider(self, hub: str) -> Provider:
+        return OpenStackProvider(hub, driver_params(self._cloud))
+
+    def refuse_next(self, message: str) -> None:
+        self._cloud.inject(faults.answer("POST", "/servers", 400, message=message))
+
+    def garble_next(self) -> None:
+        self._cloud.inject(faults.accept_then_garble(".*", "/servers.*"))
+
+    def cut(self) -> None:
+        self._cloud.unplug()
+
+    def write_log(self, name: str, lines: list[str]) -> None:
+        (server,) = [server for server in self._cloud.servers.values() if server.name == f"jupyter-{name}"]
+        self._cloud.write_console(server.id, *lines)
+
+    def close(self) -> None:
+        self._cloud.stop()
+
+
+WORLDS = {"fake": FakeWorld, "systemd": SystemdWorld, "openstack": OpenStackWorld}
 
 ALICE = Instance("alice", "alice", "alice", "", "r-alice", State.RUNNING, "127.0.0.1", 1)
 CALLS = {

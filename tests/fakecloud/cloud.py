@@ -69,7 +69,7 @@ class FakeCloud(Settings):
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http{'s' if self.certificate else ''}://{self.host}:{self.port}"
 
     @property
     def auth_url(self) -> str:
@@ -125,7 +125,9 @@ class FakeCloud(Settings):
     def _listen(self) -> None:
         sockets = bind_sockets(self.port, self.host)
         self.port = sockets[0].getsockname()[1]
-        self._http = HTTPServer(application(self))
+        self._http = HTTPServer(
+            application(self), ssl_options={"certfile": self.certificate} if self.certificate else None
+        )
         self._http.add_sockets(sockets)
 
     async def _hang_up(self) -> None:
@@ -322,6 +324,10 @@ class FakeCloud(Settings):
             self._after(self.delete_seconds, server, lambda: self._remove(server))
 
         self._on_loop(change)
+
+    def write_console(self, server_id: str, *lines: str) -> None:
+        """Write to a server's console."""
+        self._on_loop(lambda: self._servers[server_id].console.extend(lines))
 
     def close_guest(self, server_id: str) -> None:
         """Have the guest die while its machine lives on."""

@@ -43,6 +43,8 @@ class Fault:
     delay: float = 0.0
     cut: bool = False
     status: int | None = None
+    garbled: bool = False
+    """Answer with the beginning of an answer."""
     message: str = "An unexpected error prevented the server from fulfilling your request."
     retry_after: float | None = None
 
@@ -140,6 +142,11 @@ def accept_then_status(method: str, path: str, status: int = 500, **fields: Any)
     return Fault(method=method, path=path, works_first=True, status=status, **fields)
 
 
+def accept_then_garble(method: str, path: str, **fields: Any) -> Fault:
+    """Do the work, then answer with half an answer."""
+    return Fault(method=method, path=path, works_first=True, status=200, garbled=True, **fields)
+
+
 def late_answer(method: str, path: str, seconds: float, **fields: Any) -> Fault:
     """Do the work at once, and answer late."""
     return Fault(method=method, path=path, works_first=True, delay=seconds, **fields)
@@ -189,6 +196,7 @@ KINDS: dict[str, Callable[..., Fault]] = {
         accept_then_cut,
         accept_then_hang,
         accept_then_status,
+        accept_then_garble,
         late_answer,
         late_in_listings,
         second_page_fails,

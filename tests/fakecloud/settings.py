@@ -17,6 +17,8 @@ class Settings:
     """Where servers get their addresses, as in "127.20.0.0/16"; empty is the first such block that no other cloud
     on this host has."""
     seed: int = 0
+    certificate: str = ""
+    """A PEM file with a certificate and its key, to be spoken to over TLS."""
 
     user: str = "hub"
     password: str = "secret"

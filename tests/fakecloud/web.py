@@ -110,6 +110,8 @@ class Handler(RequestHandler):
         return self.operations[str(self.request.method)](self.cloud, request)
 
     def _spoiled(self, fault: Fault, status: int) -> Answer:
+        if fault.garbled:
+            return Answer(status, '{"serv')
         if status < 400:
             return Answer(status)
         headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
@@ -124,7 +126,7 @@ class Handler(RequestHandler):
             self.finish()
         else:
             self.set_header("Content-Type", "application/json")
-            self.finish(json.dumps(answer.body))
+            self.finish(answer.body if isinstance(answer.body, str) else json.dumps(answer.body))
 
     def prepare(self) -> None:
         # Nagle's algorithm would add 40 ms to an answer that does not fit into one segment.

@@ -55,6 +55,7 @@ class Fleet:
         self._listing: dict[str, Instance] = {}
         self._listed_at = float("-inf")
         self._refresh: asyncio.Task[None] | None = None
+        self._creating: dict[str, concurrent.futures.Future[Instance]] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
         self._claims: set[str] = set()
         self._unclaimed_since: dict[str, float] = {}
@@ -85,12 +86,15 @@ class Fleet:
         earlier = [task for task in self._destroying.values() if task.get_name() == request.name]
         if earlier:
             await asyncio.wait(earlier, timeout=_PREDECESSOR_SECONDS)
-        creation = self._creates.submit(self._provider.create, request)
+        if request.request_id not in self._claims:
+            raise ProviderError("The server was stopped before it started.", reason="stopped")
+        creation = self._creating[request.request_id] = self._creates.submit(self._provider.create, request)
+        creation.add_done_callback(lambda _: self._creating.pop(request.request_id, None))
         try:
             instance = await asyncio.wrap_future(creation)
         except asyncio.CancelledError:
             if not creation.cancel():
-                self.destroy_in_background(request.request_id, request.name, creation)
+                self.destroy_in_background(request.request_id, request.name)
             raise
         except OutcomeUnknown as error:
             instance = await self._adopt(request, error)
@@ -193,26 +197,23 @@ class Fleet:
             lines = [f"(its log cannot be read: {error})"]
         return "\n".join([message, *lines])
 
-    def destroy_in_background(
-        self, request_id: str, name: str = "", creation: concurrent.futures.Future[Instance] | None = None
-    ) -> asyncio.Task[None]:
+    def destroy_in_background(self, request_id: str, name: str = "") -> asyncio.Task[None]:
         """Destroy an instance, trying again until a listing lacks it.
 
-        Begins when ``creation`` is over: cancelling a call does not stop its thread, so the instance may appear later.
+        Begins when its creation is over: cancelling a call does not stop its thread, so it may appear later.
         """
         self.release(request_id)
         task = self._destroying.get(request_id)
         if task is None:
             known = self._listing.get(request_id)
-            task = asyncio.create_task(self._destroy(request_id, creation), name=known.name if known else name)
+            task = asyncio.create_task(self._destroy(request_id), name=known.name if known else name)
             self._destroying[request_id] = task
         return task
 
-    async def _destroy(self, request_id: str, creation: concurrent.futures.Future[Instance] | None) -> None:
+    async def _destroy(self, request_id: str) -> None:
         try:
-            if creation is not None:
-                with contextlib.suppress(Exception):
-                    await asyncio.wrap_future(creation)
+            if creation := self._creating.get(request_id):
+                await asyncio.gather(asyncio.wrap_future(creation), return_exceptions=True)
             pause = _DESTROY_RETRY_SECONDS
             while not await self._is_destroyed(request_id, pause):
                 await asyncio.sleep(pause)
@@ -222,7 +223,8 @@ class Fleet:
 
     async def _is_destroyed(self, request_id: str, pause: float) -> bool:
         try:
-            instance = await self.find(request_id, 0.0)
+            # What is known is destroyed without a listing, which may be what fails.
+            instance = self._listing.get(request_id) or await self.find(request_id, 0.0)
             if instance is not None:
                 await self._in_thread(self._destroys, functools.partial(self._provider.destroy, instance))
                 instance = await self.find(request_id, 0.0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
@@ -25,7 +26,7 @@ from .providers.base import Instance, LaunchRequest, Limits, Provider, ProviderE
 STATE_VERSION = 1
 _STATE = ("instance_name", "instance_id", "request_id")
 
-# What is left of start_timeout for reading the log and cleaning up once a start has failed.
+# What is left of start_timeout once a start has failed: half for reading the log, half for cleaning up.
 _CLEANUP_SECONDS = 5
 # Longer than a unit may take to stop; after that a user must be able to start anew.
 _STOP_SECONDS = 60
@@ -415,7 +416,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         """Destroy the instance; what takes longer goes on in the background."""
         if self.request_id:
             destruction = self._fleet.destroy_in_background(self.request_id, self.instance_name)
-            await asyncio.wait([destruction], timeout=_CLEANUP_SECONDS)
+            await asyncio.wait([destruction], timeout=_CLEANUP_SECONDS / 2)
 
     def _revoke_forgotten_token(self) -> None:
         """Delete the server's API token, which JupyterHub itself cannot find again after a restart of the hub."""
@@ -445,6 +446,9 @@ class LibcloudSpawner(FormerNames, Spawner):
             setattr(self, name, state.get(name, ""))
         if self.request_id:
             self._fleet.claim(self.request_id)
+        # What an earlier hub left behind is found as soon as anybody looks in; settings that are wrong are told later.
+        with contextlib.suppress(TraitError, ValueError):
+            self._fleet.keep_house()
 
     def clear_state(self) -> None:
         super().clear_state()

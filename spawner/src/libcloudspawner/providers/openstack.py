@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import libcloud.security
 import requests
@@ -84,7 +84,7 @@ class OpenStackProvider(Provider):
         self._catalogue = _Catalogue()
 
     def create(self, request: LaunchRequest) -> Instance:
-        flavour = self._id_of("size", request.size, lambda driver: driver.list_sizes())
+        flavour = self._id_of("size", request.size, _flavours)
         image = self._id_of("image", request.image, lambda driver: driver.list_images())
         request.report(10, f"Image {request.image} found.")
         placement = request.placement
@@ -226,20 +226,20 @@ class OpenStackProvider(Provider):
 
         Tries again only after answers that mean that nothing was done: an expired token, and throttling.
         """
-        try:
-            self._session.refresh()
-        except Exception as error:
-            raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
         renewals = 1
         for attempt in range(_THROTTLED_TRIES):
+            try:
+                token = self._session.refresh()
+            except Exception as error:
+                raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
             try:
                 return work(self._driver())
             except BaseHTTPError as error:
                 if error.code == 401 and renewals:
                     renewals -= 1
-                    self._session.renew(self._driver().connection.auth_token)
+                    self._session.discard(token)
                 elif error.code in _THROTTLED and attempt < _THROTTLED_TRIES - 1:
-                    wait = getattr(error, "retry_after", 0) or 2**attempt * random.uniform(0.5, 1)
+                    wait = _asked_wait(error) or 2**attempt * random.uniform(0.5, 1)
                     time.sleep(min(wait, _THROTTLED_SECONDS))
                 else:
                     raise _refusal(error, changes) from error
@@ -247,7 +247,7 @@ class OpenStackProvider(Provider):
                 if not renewals:
                     raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
                 renewals -= 1
-                self._session.renew(self._driver().connection.auth_token)
+                self._session.discard(token)
             except requests.RequestException as error:
                 if changes and not _was_never_sent(error):
                     raise OutcomeUnknown(f"The cloud did not answer: {_in_words(error)}") from error
@@ -265,27 +265,27 @@ class _Session:
         self._version = driver.connection._auth_version
         self._lock = threading.Lock()
         self._services: OpenStackServiceCatalog | None = None
+        self._is_refused = False
 
-    def refresh(self) -> None:
+    def refresh(self) -> str:
+        """The token; a new one when the last is at its end."""
         with self._lock:
-            if self._services is None or not self._identity.is_token_valid():
+            if self._is_refused or not self._identity.is_token_valid():
                 self._identity.authenticate(force=True)
                 self._services = OpenStackServiceCatalog(self._identity.urls, auth_version=self._version)
+                self._is_refused = False
+            return str(self._identity.auth_token)
 
-    def renew(self, refused_token: str | None) -> None:
-        """Get a new token, unless another thread did since this one was refused."""
+    def discard(self, refused_token: str) -> None:
+        """Have a new token from now on, unless another thread saw to that since this one was refused."""
         with self._lock:
-            if self._identity.auth_token == refused_token:
-                self._services = None
-        with contextlib.suppress(Exception):  # the next call says what is wrong
-            self.refresh()
+            self._is_refused |= self._identity.auth_token == refused_token
 
     def lend(self, connection: OpenStackBaseConnection) -> None:
         """Let a connection use this session instead of one of its own."""
 
         def populate() -> None:
-            self.refresh()
-            connection.auth_token = self._identity.auth_token
+            connection.auth_token = self.refresh()
             connection.service_catalog = self._services
             connection._set_up_connection_info(url=connection.get_endpoint())
 
@@ -319,6 +319,17 @@ class _Catalogue:
         return {name for name, ids in self._known[what][1].items() if ids != [name]}
 
 
+class _Flavour(NamedTuple):
+    id: str
+    name: str
+
+
+def _flavours(driver: OpenStack_2_NodeDriver) -> Sequence[_Flavour]:
+    # Libcloud's list_sizes reads its prices, megabytes of JSON, anew for each size; meanwhile no other thread runs.
+    answer = driver.connection.request("/flavors/detail").object
+    return [_Flavour(one["id"], one["name"]) for one in answer["flavors"]]
+
+
 @contextlib.contextmanager
 def _gone_is_fine() -> Any:
     try:
@@ -341,6 +352,14 @@ def _address(networks: Mapping[str, Sequence[Mapping[str, Any]]], wanted: str) -
         entries, key=lambda entry: (entry.get("OS-EXT-IPS:type") == "floating", entry.get("version", 4))
     )
     return str(by_preference[0]["addr"]) if by_preference else ""
+
+
+def _asked_wait(error: BaseHTTPError) -> float:
+    """The seconds that the cloud asks for; 0 if it does not say. Libcloud tells them of a 429 alone."""
+    try:
+        return float((error.headers or {}).get("retry-after") or 0)
+    except ValueError:
+        return 0.0
 
 
 def _was_never_sent(error: BaseException) -> bool:

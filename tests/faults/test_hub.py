@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A hub in a process of its own that is killed, cut off and overrun, and the fake cloud beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from fakecloud import FOREVER, FakeCloud, faults
+
+CONFIG = Path(__file__).parent / "jupyterhub_config.py"
+PACKAGE = Path(__file__).parents[2] / "spawner" / "src"
+ADMIN_TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Hub:
+    """What survives a restart: its folder and its ports. ``process`` is the one that runs now."""
+
+    def __init__(self, folder: Path, cloud: FakeCloud) -> None:
+        self.folder, self.cloud = folder, cloud
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/hub"
+        self.process: subprocess.Popen[bytes] | None = None
+        params = {
+            "arg_user_id": cloud.user,
+            "arg_key": cloud.password,
+            "ex_force_auth_url": cloud.auth_url,
+            "ex_tenant_name": cloud.project,
+            "ex_force_service_region": cloud.region,
+        }
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(PACKAGE),
+            "HUB_PORT": str(self.port),
+            "PUBLIC_PORT": str(free_port()),
+            "ROUTES": str(folder / "routes.json"),
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "DRIVER_PARAMS": json.dumps(params),
+        }
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"token {ADMIN_TOKEN}"
+
+    def start(self, **environment: str) -> None:
+        """Start a process, and wait until it answers."""
+        with (self.folder / "hub.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "--config", str(CONFIG)],
+                cwd=self.folder,
+                env={**self.environment, **environment},
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(lambda: self.process.poll() is not None or self.is_healthy(), 30)  # type: ignore[union-attr]
+        assert self.process.poll() is None, self.log
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def restart(self, **environment: str) -> None:
+        self.kill()
+        self.start(**environment)
+
+    def is_healthy(self) -> bool:
+        try:
+            return self.session.get(f"{self.url}/health", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def ask(self, method: str, path: str) -> Any:
+        answer = self.session.request(method, f"{self.url}/api{path}", timeout=20)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def begin(self, user: str, server: str = "") -> None:
+        """Ask for a server, and do not wait for it."""
+        self.session.post(f"{self.url}/api/users/{user}", timeout=20)
+        self.ask("POST", f"/users/{user}/servers/{server}" if server else f"/users/{user}/server")
+
+    def look_in(self, user: str) -> None:
+        """Open the hub's page in a browser, and start nothing."""
+        with requests.Session() as browser:
+            browser.get(f"{self.url}/login", timeout=20)
+            form = {"username": user, "password": "any", "_xsrf": browser.cookies["_xsrf"]}
+            page = browser.post(f"{self.url}/login?next=/hub/home", data=form, timeout=20)
+        assert page.ok, page.text
+        assert page.url.endswith("/hub/home")
+
+    def servers(self) -> dict[str, dict[str, Any]]:
+        """What servers there are, by ``user/name``; asking is a test in itself."""
+        users = self.ask("GET", "/users")
+        return {f"{user['name']}/{name}": one for user in users for name, one in user["servers"].items()}
+
+    def is_ready(self, server: str) -> bool:
+        return bool(self.servers().get(server, {}).get("ready"))
+
+    def tokens(self) -> list[str]:
+        """The notes of all API tokens of servers."""
+        with closing(sqlite3.connect(self.folder / "hub.sqlite")) as database:
+            notes = database.execute("SELECT note FROM api_tokens WHERE user_id IS NOT NULL").fetchall()
+        return sorted(note for (note,) in notes)
+
+    def machines(self) -> list[str]:
+        """Whose machines there are, in the words of ``servers``."""
+        marks = [server.metadata for server in self.cloud.servers.values()]
+        return sorted(f"{one['libcloudspawner-user']}/{one['libcloudspawner-server']}" for one in marks)
+
+    def is_consistent(self) -> bool:
+        """Every machine has a server and every server that is ready has its machine and token; nothing else is left."""
+        servers = self.servers()
+        if any(one["pending"] or not one["ready"] for one in servers.values()):
+            return False
+        notes = [f"Server at /user/{name.rstrip('/')}/" for name in servers]
+        return sorted(servers) == self.machines() and sorted(notes) == self.tokens()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "hub.log").read_text()
+
+
+def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def cloud() -> Iterator[FakeCloud]:
+    with FakeCloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def hub(tmp_path: Path, cloud: FakeCloud) -> Iterator[Hub]:
+    hub = Hub(tmp_path, cloud)
+    yield hub
+    hub.kill()
+    print(hub.log)
+
+
+def settle(hub: Hub) -> None:
+    """Wait until machines, servers and tokens agree, and see that they still do after a while."""
+    wait_until(hub.is_consistent)
+    time.sleep(1.5)
+    assert hub.is_consistent(), (hub.servers(), hub.machines(), hub.tokens())
+
+
+def starts(hub: Hub, server: str = "alice/") -> None:
+    """A user can start a server now."""
+    user, _, name = server.partition("/")
+    hub.begin(user, name)
+    wait_until(lambda: hub.is_ready(server))
+
+
+def test_f4_a_hub_killed_while_a_machine_is_asked_for_leaves_none(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start()
+    cloud.inject(faults.delay("POST", "/servers", 2))
+    hub.begin("alice")
+    wait_until(lambda: cloud.counts["POST /servers"])
+    hub.restart()
+    wait_until(lambda: cloud.deleted)
+    settle(hub)
+    assert hub.machines() == []
+    starts(hub)
+    settle(hub)
+
+
+def test_f4_a_hub_killed_while_a_machine_boots_leaves_none(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start()
+    cloud.boot_seconds = 60
+    hub.begin("alice")
+    hub.begin("alice", "gpu")
+    wait_until(lambda: len(cloud.servers) == 2)
+    hub.restart()
+    settle(hub)
+    assert hub.machines() == []
+
+
+def test_f4_a_hub_killed_while_servers_run_finds_them_again(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start()
+    for server in ("alice/", "alice/gpu", "bob/"):
+        starts(hub, server)
+    before = set(cloud.servers)
+    hub.restart()
+    settle(hub)
+    assert hub.machines() == ["alice/", "alice/gpu", "bob/"]
+    assert set(cloud.servers) == before
+    hub.ask("DELETE", "/users/alice/servers/gpu")
+    wait_until(lambda: hub.machines() == ["alice/", "bob/"])
+    settle(hub)
+
+
+@pytest.mark.parametrize("is_deleted_meanwhile", [True, False])
+def test_f4_a_hub_killed_during_a_stop_ends_it_or_keeps_the_server(
+    hub: Hub, cloud: FakeCloud, is_deleted_meanwhile: bool
+) -> None:
+    hub.start()
+    starts(hub)
+    if is_deleted_meanwhile:
+        cloud.delete_seconds = 2
+    else:
+        cloud.inject(faults.failed_delete(503, times=FOREVER))
+    hub.ask("DELETE", "/users/alice/server")
+    wait_until(lambda: cloud.counts["DELETE /servers/{id}"])
+    hub.restart()
+    cloud.heal()
+    settle(hub)
+    assert hub.machines() == ([] if is_deleted_meanwhile else ["alice/"])
+
+
+def test_f4_what_a_hub_was_still_deleting_when_it_was_killed_is_deleted(hub: Hub, cloud: FakeCloud) -> None:
+    """As soon as somebody looks in: the server was over for the hub, nothing of it was left in its database."""
+    hub.start(START_TIMEOUT="2", STOP_SECONDS="0.5")
+    cloud.guest = "never"
+    cloud.inject(faults.failed_delete(503, times=FOREVER))
+    hub.begin("alice")
+    wait_until(lambda: cloud.servers)
+    wait_until(lambda: not hub.servers() and not hub.tokens())
+    assert len(cloud.servers) == 1
+    hub.restart()
+    cloud.heal()
+    hub.look_in("bob")
+    settle(hub)
+    assert hub.machines() == []
+
+
+@pytest.mark.parametrize("is_unplugged", [True, False])
+def test_f5_a_hub_restarted_while_the_cloud_cannot_be_asked_keeps_its_servers(
+    hub: Hub, cloud: FakeCloud, is_unplugged: bool
+) -> None:
+    hub.start()
+    starts(hub)
+    starts(hub, "bob/gpu")
+    before = set(cloud.servers)
+    if is_unplugged:
+        cloud.unplug()
+    else:
+        cloud.inject(faults.answer(".*", ".*", 503, times=FOREVER))
+    hub.restart()
+    wait_until(lambda: hub.is_ready("alice/") and hub.is_ready("bob/gpu"))
+    time.sleep(2)  # two polls
+    assert hub.is_ready("alice/")
+    cloud.heal()
+    if is_unplugged:
+        cloud.plug_in()
+    settle(hub)
+    assert set(cloud.servers) == before
+    hub.ask("DELETE", "/users/alice/server")
+    wait_until(lambda: hub.machines() == ["bob/gpu"])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.quota_exceeded(),
+        faults.boot_fails(0.3),
+        faults.cut("POST", "/servers"),
+        faults.accept_then_cut("POST", "/servers", misses_listings=20),
+        faults.hang("POST", "/servers"),
+        faults.answer("GET", "/v2/images", 404),
+    ],
+    ids=["quota", "error", "cut", "cut after the work", "start_timeout", "no images"],
+)
+def test_a_start_that_failed_leaves_no_machine_and_no_token_and_a_hub_that_answers(
+    hub: Hub, cloud: FakeCloud, fault: faults.Fault
+) -> None:
+    cloud.boot_seconds = 1
+    cloud.inject(fault)
+    hub.start(START_TIMEOUT="4", CLOUD_TIMEOUT="20")
+    hub.begin("alice")
+    wait_until(lambda: cloud.faults[0].hits and not hub.servers())
+    settle(hub)
+    assert hub.servers() == {}
+    cloud.heal()
+    starts(hub)
+    settle(hub)
+
+
+def test_stopping_a_server_that_is_still_starting_leaves_nothing(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start()
+    cloud.inject(faults.delay("POST", "/servers", 2))
+    hub.begin("alice")
+    wait_until(lambda: cloud.counts["POST /servers"])
+    hub.session.delete(f"{hub.url}/api/users/alice/server", timeout=20)
+    wait_until(lambda: cloud.deleted)
+    settle(hub)
+    assert hub.servers() == {}
+
+
+def test_f24_a_hub_answers_while_twenty_servers_start_on_a_slow_cloud(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start(CLOUD_TIMEOUT="20")
+    starts(hub)
+    users = [f"user-{number}" for number in range(20)]
+    for user in users:
+        hub.ask("POST", f"/users/{user}")
+    cloud.latency = 3
+    over = threading.Event()
+    waits: list[float] = []
+
+    def watch() -> None:
+        with requests.Session() as session:
+            while not over.is_set():
+                began = time.monotonic()
+                session.get(f"{hub.url}/health", timeout=20).raise_for_status()
+                waits.append(time.monotonic() - began)
+                time.sleep(0.05)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for user in users:
+            hub.ask("POST", f"/users/{user}/server")
+        wait_until(lambda: sum(one["ready"] for one in hub.servers().values()) == 21, 40)
+    finally:
+        over.set()
+        watcher.join()
+    assert len(waits) > 20
+    assert max(waits) < 2.5, "one call to the cloud takes three seconds"
+    assert cloud.counts["POST /servers"] == len(cloud.servers) == 21
