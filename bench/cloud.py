@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import json
 import os
-import platform
 import resource
 import signal
 import socket
@@ -23,8 +22,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +106,7 @@ class Bench:
             yield
 
     @contextlib.contextmanager
-    def running_hub(self, *, takes_time: bool = True) -> Iterator[None]:
+    def running_hub(self, *, takes_time: bool = True) -> Iterator[subprocess.Popen[bytes]]:
         bench = {
             "spawner": self.spawner,
             "floor_seconds": self.latency + BOOT_SECONDS if takes_time else 0,
@@ -125,8 +122,8 @@ class Bench:
         }
         command = [python(self.spawner), "-m", "jupyterhub", "--config", ROOT / "bench/cloud_config.py"]
         path = {"PYTHONPATH": str(ROOT / "spawner/src")} if self.spawner == "ours" else {}
-        with process(command, self.folder / "hub.log", BENCH=json.dumps(bench), **path):
-            yield
+        with process(command, self.folder / "hub.log", BENCH=json.dumps(bench), **path) as hub:
+            yield hub
 
     async def wait_for_hub(self) -> None:
         await self._wait_for(f"{self.hub}/hub/health")
@@ -220,6 +217,11 @@ async def bench(spawner: str, latency: float) -> AsyncIterator[Bench]:
             yield one
 
 
+def processor_seconds(one: subprocess.Popen[bytes]) -> float:
+    fields = Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def health(probes: list[tuple[float, bool]]) -> dict[str, Any]:
     seconds = sorted(seconds for seconds, _ in probes)
     return {
@@ -235,7 +237,7 @@ async def storm(spawner: str, users: int, latency: float, is_warm: bool) -> dict
     """All users ask at once. A warm hub has started a server before."""
     async with bench(spawner, latency) as one:
         await one.cloud(settings={"latency": latency, "boot_seconds": BOOT_SECONDS})
-        with one.running_hub():
+        with one.running_hub() as hub:
             await one.wait_for_hub()
             names = [f"user{number}" for number in range(users)]
             await one.add_users([*names, "first"])
@@ -243,11 +245,11 @@ async def storm(spawner: str, users: int, latency: float, is_warm: bool) -> dict
                 raise SystemExit(f"The first server did not start, see {one.folder}")
             await one.forget_calls()
             one.forget_holds()
-            load = os.getloadavg()[0]
+            load, processor = os.getloadavg()[0], processor_seconds(hub)
             async with one.probed() as probes:
                 seconds = await asyncio.gather(*map(one.start_server, names))
-            # Only the calls until then: the last probes may take long.
-            calls = await one.calls()
+                processor = processor_seconds(hub) - processor
+                calls = await one.calls()
             ready = [one for one in seconds if one is not None]
             return {
                 "what": "storm",
@@ -256,6 +258,7 @@ async def storm(spawner: str, users: int, latency: float, is_warm: bool) -> dict
                 "latency": latency,
                 "is_warm": is_warm,
                 "load": load,
+                "processor": processor,
                 "ready": ready,
                 "failed": users - len(ready),
                 "health": health(probes),
@@ -327,7 +330,8 @@ def in_words(record: dict[str, Any]) -> str:
         f"max {max(record['ready'] or [0]):.2f}, failed {record['failed']}, health p50 "
         f"{record['health']['p50']:.3f} p99 {record['health']['p99']:.3f} max {longest:.3f}, calls "
         f"{dict(record['calls'])}, holds {len(record['holds'])} (ours {len(spawner_holds)}, longest "
-        f"{max((hold['seconds'] for hold in spawner_holds), default=0):.3f}), load {record['load']:.1f}"
+        f"{max((hold['seconds'] for hold in spawner_holds), default=0):.3f}), "
+        f"processor {record['processor']:.2f} s, load {record['load']:.1f}"
     )
 
 

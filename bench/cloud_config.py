@@ -52,7 +52,6 @@ def codes(handle: Any) -> Iterator[Any]:
 def watch_event_loop() -> None:
     """Note each callback that holds the event loop for long, by the clock and by the processor, and whose it is."""
     run = asyncio.Handle._run
-    notes = Path(BENCH["holds"]).open("a", buffering=1)
 
     def timed(self: Any) -> None:
         before = list(codes(self))
@@ -65,10 +64,9 @@ def watch_event_loop() -> None:
         files = [code.co_filename for code in (*before, *codes(self)) if code]
         names = [code.co_qualname if hasattr(code, "co_qualname") else code.co_name for code in before if code]
         is_spawner = any("libcloudspawner" in file for file in files)
-        notes.write(
-            json.dumps({"seconds": seconds, "cpu": cpu, "is_spawner": is_spawner, "names": names, "at": time.time()})
-            + "\n"
-        )
+        note = {"seconds": seconds, "cpu": cpu, "is_spawner": is_spawner, "names": names, "at": time.time()}
+        with Path(BENCH["holds"]).open("a") as notes:
+            notes.write(json.dumps(note) + "\n")
 
     asyncio.Handle._run = timed
 
