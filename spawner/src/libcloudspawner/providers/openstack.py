@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import libcloud.pricing
 import libcloud.security
 import requests
 import urllib3.exceptions
@@ -86,6 +87,8 @@ class OpenStackProvider(Provider):
         # Libcloud knows one trust for the whole process.
         libcloud.security.VERIFY_SSL_CERT = certificates is not False
         libcloud.security.CA_CERTS_PATH = certificates or None
+        # Else it reads 4 MB of other clouds' prices for each size, during which nothing else runs in this process.
+        libcloud.pricing.set_pricing("compute", OpenStackNodeDriver.api_name, {})
         self._session = _Session(self._new_driver())
         self._threads = threading.local()
         self._catalogue = _Catalogue()
