@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ TOKEN = "token-of-the-bench"
 LATENCY, BOOT_SECONDS = 0.5, 5.0
 PROBE_SECONDS = 0.05
 HOLD_SECONDS = 0.05
+# A hub is busy with itself for a while after it began to answer.
+SETTLE_SECONDS = 2
 USER_OPTIONS = {"user_options": {"userserver_size": "small", "userserver_image": "jupyter"}}
 LISTING = "GET /servers/detail"
-CREATE = "POST /servers"
 SPAWNERS = ("floor", "ours", "ancestor")
 
 
@@ -243,6 +244,7 @@ async def storm(spawner: str, users: int, latency: float, is_warm: bool) -> dict
             await one.add_users([*names, "first"])
             if is_warm and await one.start_server("first") is None:
                 raise SystemExit(f"The first server did not start, see {one.folder}")
+            await asyncio.sleep(SETTLE_SECONDS)
             await one.forget_calls()
             one.forget_holds()
             load, processor = os.getloadavg()[0], processor_seconds(hub)
@@ -336,6 +338,8 @@ def in_words(record: dict[str, Any]) -> str:
 
 
 async def measure(arguments: argparse.Namespace) -> None:
+    arguments.records.touch()
+
     def note(record: dict[str, Any]) -> None:
         with arguments.records.open("a") as records:
             records.write(json.dumps(record) + "\n")
@@ -344,7 +348,8 @@ async def measure(arguments: argparse.Namespace) -> None:
     for _ in range(arguments.rounds):
         for users in arguments.users:
             for spawner in arguments.spawners:
-                for is_warm in (False, True):
+                # The ancestor remembers nothing from one start to the next.
+                for is_warm in (False,) if spawner == "ancestor" else (False, True):
                     note(await storm(spawner, users, LATENCY, is_warm))
         for users in arguments.slow:
             for spawner in arguments.spawners:
@@ -354,23 +359,95 @@ async def measure(arguments: argparse.Namespace) -> None:
             note(await restart(spawner, users))
 
 
+def median_of(records: list[dict[str, Any]], figure: Callable[[dict[str, Any]], float]) -> float | None:
+    return statistics.median(map(figure, records)) if records else None
+
+
+def longest_hold(record: dict[str, Any]) -> float:
+    return max((hold["seconds"] for hold in record["holds"] if hold["is_spawner"]), default=0.0)
+
+
+STORM_FIGURES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "time to ready, median, s": lambda one: statistics.median(one["ready"]),
+    "time to ready, longest, s": lambda one: max(one["ready"]),
+    "`/hub/health` p50, s": lambda one: one["health"]["p50"],
+    "`/hub/health` p99, s": lambda one: one["health"]["p99"],
+    "`/hub/health` longest, s": lambda one: one["health"]["max"],
+    "`/hub/health` not answered": lambda one: one["health"]["unanswered"],
+    "API calls per start, without listings": lambda one: (
+        (sum(one["calls"].values()) - one["calls"].get(LISTING, 0)) / one["users"]
+    ),
+    "listings for all": lambda one: one["calls"].get(LISTING, 0),
+    "processor time of the hub per start, ms": lambda one: one["processor"] / one["users"] * 1000,
+    "longest hold of the event loop by the spawner, s": longest_hold,
+}
+RESTART_FIGURES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "until `/hub/health` answers, s": lambda one: one["seconds"],
+    "API calls until then": lambda one: sum(one["calls"].values()),
+    "API calls in the 30 s after that": lambda one: sum(one["calls_in_30_s"].values()) - sum(one["calls"].values()),
+    "API calls in the minute after those": lambda one: sum(one["calls_per_minute"].values()),
+    "`/hub/health` longest in that minute, s": lambda one: one["health"]["max"],
+    "longest hold of the event loop by the spawner, s": longest_hold,
+    "servers that still run": lambda one: one["still_running"],
+}
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """The medians of all rounds. What ran once is compared with what ran often."""
+    lines = ["| | floor | ours | ancestor | ours/floor | ours/ancestor |", "| --- " * 6 + "|"]
+
+    def add(title: str, kind: list[dict[str, Any]], figures: dict[str, Callable[[dict[str, Any]], float]]) -> None:
+        of = {name: [one for one in kind if one["spawner"] == name] for name in SPAWNERS}
+        if not of["ours"]:
+            return
+        rounds = "/".join(str(len(of[name])) for name in SPAWNERS)
+        loads = [one["load"] for one in kind]
+        lines.append(f"| **{title}** (rounds {rounds}; load {min(loads):.0f} to {max(loads):.0f}) | | | | | |")
+        for name, figure in figures.items():
+            values = [median_of(of[spawner], figure) for spawner in SPAWNERS]
+            ratios = [
+                values[1] / other if values[1] is not None and other else None for other in (values[0], values[2])
+            ]
+            cells = [f"{value:.3g}" if value is not None else "" for value in (*values, *ratios)]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+
+    storms = [one for one in records if one["what"] == "storm"]
+    for latency, users in sorted({(one["latency"], one["users"]) for one in storms}):
+        same = [one for one in storms if (one["latency"], one["users"]) == (latency, users)]
+        title = f"{users} at once" + (f", {latency:g} s per call" if latency != LATENCY else "")
+        warm = [one for one in same if one["is_warm"] or one["spawner"] == "ancestor"]
+        cold = [one for one in same if not one["is_warm"]]
+        add(title, warm, STORM_FIGURES)
+        if cold:
+            names = list(STORM_FIGURES)
+            add(f"{title}, the first of their hub", cold, {name: STORM_FIGURES[name] for name in (names[0], names[4])})
+    restarts = [one for one in records if one["what"] == "restart"]
+    for users in sorted({one["users"] for one in restarts}):
+        same = [one for one in restarts if one["users"] == users]
+        add(f"hub restarted with {users} machines", same, RESTART_FIGURES)
+    return "\n".join(lines)
+
+
 def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",") if number]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--spawners", type=lambda text: text.split(","), default=["floor", "ours"])
-    parser.add_argument("--users", type=numbers, default=[1, 10, 50])
-    parser.add_argument("--slow", type=numbers, default=[10])
-    parser.add_argument("--restart", type=numbers, default=[500])
+    parser.add_argument("--spawners", type=lambda text: text.split(","), default=["floor", "ours"], help="floor,ours")
+    parser.add_argument("--users", type=numbers, default=[1, 10, 50], help="1,10,50: so many at once")
+    parser.add_argument("--slow", type=numbers, default=[10], help="10: so many at once where a call takes 10 s")
+    parser.add_argument("--restart", type=numbers, default=[500], help="500: a restart with so many; each once")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--records", type=Path, default=BUILD / "cloud.jsonl")
+    parser.add_argument(
+        "--records", type=Path, default=BUILD / "cloud.jsonl", help="where figures add up; the table is of all"
+    )
     arguments = parser.parse_args()
     (BUILD / "logs").mkdir(parents=True, exist_ok=True)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(measure(arguments))
+    print(table([json.loads(line) for line in arguments.records.read_text().splitlines()]))
 
 
 if __name__ == "__main__":
