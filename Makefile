@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit faults sanity molecule bench docs lock clean
+.PHONY: help setup demo demo-down test lint unit faults sanity molecule bench bench-cloud docs lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -39,6 +39,9 @@ molecule: setup ## Set up a Debian host in a container and test it whole
 
 bench: setup ## Measure
 	bench/run.sh
+
+bench-cloud: setup ## Measure on a simulated cloud (ARGUMENTS of bench/cloud.py)
+	bench/cloud.sh $(ARGUMENTS)
 
 docs: setup ## Write the reference into build/docs
 	python tools/docs.py

@@ -21,6 +21,8 @@ _CONCURRENT_DESTROYS = 16
 _CONCURRENT_LOOKS = 8
 _PREDECESSOR_SECONDS = 10.0
 _PROBE_SECONDS = 0.05
+# How often to look for the address of an instance: at first this often, and then each tenth of the time it took so far.
+_ADDRESS_SECONDS = 0.5
 _ADOPT_TRIES = 3
 _ADOPT_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS = 1.0
@@ -153,14 +155,18 @@ class Fleet:
 
         Raises :class:`InstanceFailed`, with what the instance wrote last, when it ends or when ``seconds`` are over.
         """
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
+        deadline = began + seconds
         was_listed = False
         while time.monotonic() < deadline:
             # A look at the listing costs a call, a look at the port does not: so the port says when to look.
             is_answering = await _answers(instance.address, instance.port)
             if is_answering and instance.owns_port:
                 return instance
-            seen = await self._look(instance, 0.0 if is_answering else self._provider.WATCH_LISTING_SECONDS)
+            max_age = self._provider.WATCH_LISTING_SECONDS
+            if not instance.address:
+                max_age = min(max_age, max(_ADDRESS_SECONDS, (time.monotonic() - began) / 10))
+            seen = await self._look(instance, 0.0 if is_answering else max_age)
             if seen is not None:
                 was_listed = True
                 if seen != instance:
@@ -174,7 +180,8 @@ class Fleet:
                     return seen
             elif was_listed and await self._is_gone(instance):
                 raise InstanceFailed("The server vanished while it started: somebody or something removed it.")
-            await asyncio.sleep(_PROBE_SECONDS)
+            look_at = 0.0 if instance.address else min(self._listed_at + max_age, deadline)
+            await asyncio.sleep(max(_PROBE_SECONDS, look_at - time.monotonic()))
         raise InstanceFailed(await self._with_log(f"The server did not answer within {seconds:.0f} seconds.", instance))
 
     async def _look(self, instance: Instance, max_age: float) -> Instance | None:

@@ -29,6 +29,8 @@ _FOLDER = "/etc/jupyterhub-singleuser"
 _ENVIRONMENTS = "/opt/jupyterhub-singleuser/environments"
 _SETUP = "/usr/local/libexec/jupyterhub-singleuser-setup"
 _START = "/usr/local/libexec/jupyterhub-singleuser-start"
+# The other one takes 20 ms of a processor for each start, which fifty starts at once feel.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # Nova takes 64 KiB, encoded.
 _MOST_BYTES = 65535
 
@@ -160,7 +162,7 @@ def _cloud_config(request: LaunchRequest) -> str:
             [_SETUP, request.account, unit, jupyterhub.__version__, request.environment.get("JUPYTERHUB_API_URL", "")]
         ],
     }
-    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=4096)
+    return "#cloud-config\n" + str(yaml.dump(config, Dumper=_DUMPER, sort_keys=False, width=4096))
 
 
 def environment_file(variables: Mapping[str, str]) -> str:

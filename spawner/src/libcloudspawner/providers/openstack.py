@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import contextlib
 import random
 import threading
@@ -46,6 +47,12 @@ _STATES = {
     "SOFT_DELETED": State.STOPPED,
 }
 
+_ENTRIES: dict[str, Callable[[Any], Iterable[Any]]] = {
+    "size": lambda driver: _flavours(driver),
+    "image": lambda driver: driver.list_images(),
+    "network": lambda driver: driver.ex_list_networks(),
+}
+
 
 class OpenStackProvider(Provider):
     """Machines that carry this hub's mark in their metadata, from their creation on."""
@@ -82,12 +89,14 @@ class OpenStackProvider(Provider):
         self._session = _Session(self._new_driver())
         self._threads = threading.local()
         self._catalogue = _Catalogue()
+        self._preparing = threading.Lock()
 
     def create(self, request: LaunchRequest) -> Instance:
-        flavour = self._id_of("size", request.size, _flavours)
-        image = self._id_of("image", request.image, lambda driver: driver.list_images())
-        request.report(10, f"Image {request.image} found.")
         placement = request.placement
+        self._prepare([kind for kind in _ENTRIES if kind != "network" or placement.get("userserver_net")])
+        flavour = self._id_of("size", request.size)
+        image = self._id_of("image", request.image)
+        request.report(10, f"Image {request.image} found.")
         server: dict[str, Any] = {
             "name": f"jupyter-{request.name}"[:63],
             "flavorRef": flavour,
@@ -105,7 +114,7 @@ class OpenStackProvider(Provider):
             "config_drive": bool(placement.get("userserver_config_drive")),
         }
         if network := placement.get("userserver_net"):
-            server["networks"] = [{"uuid": self._id_of("network", network, lambda driver: driver.ex_list_networks())}]
+            server["networks"] = [{"uuid": self._id_of("network", network)}]
             request.report(20, f"Network {network} found.")
         if key_name := placement.get("userserver_keyname"):
             server["key_name"] = key_name
@@ -201,8 +210,21 @@ class OpenStackProvider(Provider):
             detail=str(fault.get("message") or _status(node)),
         )
 
-    def _id_of(self, what: str, name: str, entries: Callable[[OpenStack_2_NodeDriver], Iterable[Any]]) -> str:
-        ids = self._catalogue.ids(what, name, lambda: self._call(entries))
+    def _prepare(self, kinds: Sequence[str]) -> None:
+        """Read side by side what is not known or too old: a start then waits for one answer rather than three."""
+        with self._preparing:
+            missing = [kind for kind in kinds if not self._catalogue.is_fresh(kind)]
+            if len(missing) < 2:
+                return
+            self._call(lambda driver: None)  # sign in, once for all
+            with concurrent.futures.ThreadPoolExecutor(len(missing), "catalogue") as readers:
+                list(readers.map(self._read, missing))
+
+    def _read(self, what: str) -> None:
+        self._catalogue.read(what, lambda: self._call(_ENTRIES[what]))
+
+    def _id_of(self, what: str, name: str) -> str:
+        ids = self._catalogue.ids(what, name, lambda: self._call(_ENTRIES[what]))
         if len(ids) != 1:
             known = ", ".join(sorted(self._catalogue.names(what))) or "none"
             problem = f"no {what} {name}" if not ids else f"more than one {what} {name}"
@@ -303,17 +325,30 @@ class _Catalogue:
         self._known: dict[str, tuple[float, dict[str, list[str]]]] = {}
 
     def ids(self, what: str, name: str, entries: Callable[[], Iterable[Any]]) -> list[str]:
+        with self._lock_of(what):
+            if not self.is_fresh(what) or name not in self._known[what][1]:
+                self._read(what, entries)
+            return self._known[what][1].get(name, [])
+
+    def read(self, what: str, entries: Callable[[], Iterable[Any]]) -> None:
+        with self._lock_of(what):
+            if not self.is_fresh(what):
+                self._read(what, entries)
+
+    def is_fresh(self, what: str) -> bool:
+        read_at, _ = self._known.get(what, (float("-inf"), {}))
+        return time.monotonic() - read_at <= _CATALOGUE_SECONDS
+
+    def _lock_of(self, what: str) -> threading.Lock:
         with self._lock:
-            lock = self._locks.setdefault(what, threading.Lock())
-        with lock:
-            read_at, known = self._known.get(what, (float("-inf"), {}))
-            if name not in known or time.monotonic() - read_at > _CATALOGUE_SECONDS:
-                known = {}
-                for entry in entries():
-                    known.setdefault(entry.name, []).append(str(entry.id))
-                    known.setdefault(str(entry.id), [str(entry.id)])
-                self._known[what] = (time.monotonic(), known)
-        return known.get(name, [])
+            return self._locks.setdefault(what, threading.Lock())
+
+    def _read(self, what: str, entries: Callable[[], Iterable[Any]]) -> None:
+        known: dict[str, list[str]] = {}
+        for entry in entries():
+            known.setdefault(entry.name, []).append(str(entry.id))
+            known.setdefault(str(entry.id), [str(entry.id)])
+        self._known[what] = (time.monotonic(), known)
 
     def names(self, what: str) -> set[str]:
         return {name for name, ids in self._known[what][1].items() if ids != [name]}
