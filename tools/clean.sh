@@ -9,5 +9,5 @@ if docker_answers; then
   docker images --quiet libcloudspawner/debian-systemd | sort --unique | xargs --no-run-if-empty docker rmi --force >&2
 fi
 rm -rf .venv build .ansible .mypy_cache .pytest_cache .ruff_cache tests/output spawner/dist spawner/.mypy_cache
-rm -rf "${XDG_CACHE_HOME:-$HOME/.cache}/libcloudspawner"
+rm -rf "$cache"
 find . -name __pycache__ -type d -prune -exec rm -rf {} +
