@@ -111,7 +111,7 @@ cat >"$work/files/cloud.cfg" <<'END'
 datasource_list: [ConfigDrive, OpenStack, None]
 datasource:
   OpenStack: {max_wait: 60, timeout: 20, retries: 3}
-apt_preserve_sources_list: true
+apt: {preserve_sources_list: true}
 manage_etc_hosts: true
 # There is no SSH server that could want host keys.
 ssh_genkeytypes: []

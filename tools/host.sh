@@ -38,7 +38,13 @@ fi
 has_booted() {
   case $(docker exec "$name" systemctl is-system-running 2>/dev/null) in
     running | degraded) ;;
-    *) return 1 ;;
+    *)
+      [ "$(docker container inspect --format '{{.State.Running}}' "$name")" = true ] || {
+        docker logs --tail 20 "$name" >&2
+        fail "the container $name has stopped"
+      }
+      return 1
+      ;;
   esac
 }
 limit=${HOST_TIMEOUT:-60}

@@ -60,7 +60,7 @@ start() {
   local tun=()
   make_network
   if [ -e /dev/net/tun ]; then tun=(--device /dev/net/tun); fi
-  HOST_IMAGE=$1 HOST_TIMEOUT=240 tools/host.sh "$name" bookworm \
+  HOST_IMAGE=$1 HOST_TIMEOUT=600 tools/host.sh "$name" bookworm \
     --network "$network" --ip "$address" \
     --cap-add NET_ADMIN --cap-add DAC_READ_SEARCH --cap-add SYS_NICE --cap-add SYS_PTRACE --cap-add IPC_LOCK \
     "${tun[@]}" --tmpfs /run/lock --volume "$guests:/guests" --stop-timeout 90
@@ -68,12 +68,19 @@ start() {
 
 remove() { docker rm --force --volumes "$name" >/dev/null 2>&1 || true; }
 
+# forget TAGS: what was kept and is of no more use.
+forget() {
+  docker images --quiet --filter "reference=$image:$1" | sort --unique |
+    xargs --no-run-if-empty docker rmi --force >/dev/null
+}
+
 build_packages() {
   ! is_there "$packages" || return 0
   say "Installing OpenStack into an image (two to four minutes, once)"
   docker rm --force "$name-build" >/dev/null 2>&1 || true
   docker run --name "$name-build" --volume "$PWD/tools/openstack:/opt/cloud:ro" "$base" \
     bash /opt/cloud/packages.sh </dev/null 2>&1 | narrate >&2
+  forget '*'
   docker commit --change 'CMD ["/lib/systemd/systemd"]' "$name-build" "$packages" >/dev/null
   docker rm "$name-build" >/dev/null
 }
@@ -83,13 +90,14 @@ build_cloud() {
   say "Setting up the cloud (two to four minutes, once)"
   start "$packages"
   docker exec "$name" mkdir -p /opt/cloud
-  docker cp --quiet tools/openstack/. "$name:/opt/cloud/" >&2
+  docker cp tools/openstack/. "$name:/opt/cloud/" >&2
   in_cloud bash /opt/cloud/configure.sh </dev/null 2>&1 | narrate >&2
   say "Uploading the images of machines"
   cloud images /guests 2>&1 | narrate >&2
   [ -z "${NO_CACHE:-}" ] || return 0
   say "Keeping the cloud as $ready"
   docker stop "$name" >/dev/null
+  forget 'ready-*'
   docker commit "$name" "$ready" >/dev/null
   docker rm --volumes "$name" >/dev/null
 }

@@ -288,11 +288,11 @@ for unit in neutron-linuxbridge-agent neutron-dhcp-agent nova-compute; do
   printf '%s\n' '[Unit]' Requires=cloud-network.service \
     'After=cloud-network.service rabbitmq-server.service libvirtd.service' >"/etc/systemd/system/$unit.service.d/order.conf"
 done
-# A service that gives up because another is not there yet is started again.
+# A service that gives up because another is not there yet is started again. A busy machine takes minutes for a start.
 for unit in keystone glance-api placement-api nova-api nova-api-metadata nova-conductor nova-scheduler nova-compute \
   neutron-api neutron-rpc-server neutron-linuxbridge-agent neutron-dhcp-agent neutron-metadata-agent; do
   install --directory "/etc/systemd/system/$unit.service.d"
-  printf '%s\n' '[Unit]' StartLimitIntervalSec=0 '[Service]' Restart=always RestartSec=2 \
+  printf '%s\n' '[Unit]' StartLimitIntervalSec=0 '[Service]' Restart=always RestartSec=2 TimeoutStartSec=600 \
     >"/etc/systemd/system/$unit.service.d/restart.conf"
 done
 systemctl daemon-reload
@@ -372,10 +372,9 @@ chmod 0600 /root/openrc
 step "Starting the services"
 systemctl enable --quiet --now keystone
 python3 "$here/cloud.py" identity
-systemctl enable --quiet --now libvirtd.socket libvirtd.service
-systemctl enable --quiet --now glance-api placement-api neutron-api neutron-rpc-server nova-conductor nova-scheduler \
-  nova-api nova-api-metadata
-systemctl enable --quiet --now neutron-linuxbridge-agent neutron-dhcp-agent neutron-metadata-agent nova-compute
+systemctl enable --quiet --now \
+  libvirtd.socket libvirtd.service glance-api placement-api neutron-api neutron-rpc-server neutron-linuxbridge-agent \
+  neutron-dhcp-agent neutron-metadata-agent nova-conductor nova-scheduler nova-api nova-api-metadata nova-compute
 python3 "$here/cloud.py" content
 
 step "Waiting until the scheduler knows of the host"

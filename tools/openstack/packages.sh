@@ -8,6 +8,10 @@ printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 0755 /usr/sbin/policy-rc.d
 printf '%s\n' force-unsafe-io force-confold >/etc/dpkg/dpkg.cfg.d/cloud
 
+# Hundreds of packages that each start Python to compile their files: all at once, at the end, takes half as long.
+printf '#!/bin/sh\nexit 0\n' >/usr/local/bin/py3compile
+chmod 0755 /usr/local/bin/py3compile
+
 apt-get update
 apt-get install --yes --no-install-recommends \
   mariadb-server rabbitmq-server memcached \
@@ -17,7 +21,8 @@ apt-get install --yes --no-install-recommends \
   python3-openstackclient python3-pymysql \
   conntrack dnsmasq-base ebtables genisoimage ipset iptables qemu-utils
 apt-get clean
-rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d
+rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d /usr/local/bin/py3compile
+python3 -m compileall -q -j 0 /usr/lib/python3/dist-packages || true
 
 units=(
   keystone glance-api placement-api nova-api nova-api-metadata nova-conductor nova-scheduler nova-compute neutron-api
