@@ -119,7 +119,7 @@ def test_the_hub_alone_reaches_a_machine_that_runs_its_user_data(host: Host, dri
         result = host.run("python3 -c %s %s", code, f"http://{address}:8000/{path}")
         return result.stdout if result.rc == 0 else ""
 
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not fetch("service"):
         assert time.monotonic() < deadline, driver.ex_get_console_output(node)["output"][-3000:]
         time.sleep(1)
