@@ -3,6 +3,8 @@
 # Run a Debian host in a container, with systemd as its first process and no more privilege than that takes.
 #
 # usage: tools/host.sh NAME bookworm|trixie [option of 'docker run'...]
+# HOST_IMAGE: an image that was made from that of tools/rootfs.sh
+# HOST_TIMEOUT: how many seconds it may take to boot; 60 if not set
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tools/lib.sh
@@ -15,7 +17,7 @@ shift 2
 tools/docker.sh
 state=$(docker container inspect --format '{{.State.Status}}' "$name" 2>/dev/null || true)
 if [ -z "$state" ]; then
-  image=$(tools/rootfs.sh "$suite")
+  image=${HOST_IMAGE:-$(tools/rootfs.sh "$suite")}
   # /tmp of a container is mounted noexec, that of a real host is not.
   docker run --detach \
     --name "$name" --hostname "$name" \
@@ -36,10 +38,17 @@ fi
 has_booted() {
   case $(docker exec "$name" systemctl is-system-running 2>/dev/null) in
     running | degraded) ;;
-    *) return 1 ;;
+    *)
+      [ "$(docker container inspect --format '{{.State.Running}}' "$name")" = true ] || {
+        docker logs --tail 20 "$name" >&2
+        fail "the container $name has stopped"
+      }
+      return 1
+      ;;
   esac
 }
-wait_for 60 "systemd in $name" has_booted || {
+limit=${HOST_TIMEOUT:-60}
+wait_for "$limit" "systemd in $name" has_booted || {
   docker logs --tail 20 "$name" >&2
-  fail "systemd in the container $name was not ready within 60 s"
+  fail "systemd in the container $name was not ready within $limit s"
 }

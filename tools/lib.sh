@@ -69,6 +69,21 @@ apt_install() {
   } </dev/null 2>&1 | narrate >&2
 }
 
+# own_sources SUITE: where this machine has its packages from, as lines of a sources.list for another suite.
+own_sources() {
+  local ID="" VERSION_CODENAME=""
+  # shellcheck source=/dev/null
+  . /etc/os-release
+  [ "$ID" = debian ] || return 0
+  # shellcheck disable=SC2016  # apt-get expands it
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    awk -v own="$VERSION_CODENAME" -v suite="$1" '
+      $3 == "main" && ($2 == own || $2 == own "-updates" || $2 == own "-security") {
+        sub("^" own, suite, $2)
+        print "deb", $1, $2, $3
+      }'
+}
+
 # wait_for SECONDS WHAT COMMAND...: repeats the command until it succeeds.
 wait_for() {
   local limit=$1 what=$2 started=$SECONDS said=$SECONDS
@@ -82,5 +97,8 @@ wait_for() {
     sleep 1
   done
 }
+
+# shellcheck disable=SC2034  # for the scripts that read this file
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/libcloudspawner
 
 docker_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }

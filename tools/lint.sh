@@ -22,7 +22,7 @@ ansible_lint=$!
 check ruff check
 check ruff format --check
 check yamllint --strict .
-check shellcheck tools/*.sh .ci/run
+check shellcheck tools/*.sh tools/*/*.sh .ci/run
 check types
 check antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self --skip-rstcheck .
 check antsibull-changelog lint

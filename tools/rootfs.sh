@@ -12,21 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 suite=$1
 packages=systemd-sysv,dbus,python3,python3-apt,ca-certificates,iproute2,procps
 
-own_sources() {
-  local ID="" VERSION_CODENAME=""
-  # shellcheck source=/dev/null
-  . /etc/os-release
-  [ "$ID" = debian ] || return 0
-  # shellcheck disable=SC2016  # apt-get expands it
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-    awk -v own="$VERSION_CODENAME" -v suite="$suite" '
-      $3 == "main" && ($2 == own || $2 == own "-updates" || $2 == own "-security") {
-        sub("^" own, suite, $2)
-        print "deb", $1, $2, $3
-      }'
-}
-
-sources=${MIRROR:-$(own_sources)}
+sources=${MIRROR:-$(own_sources "$suite")}
 shopt -s nullglob
 certificates=(/usr/local/share/ca-certificates/*.crt)
 hash=$({
@@ -38,8 +24,8 @@ image=libcloudspawner/debian-systemd:$suite-$hash
 is_there() { docker image inspect "$image" >/dev/null 2>&1; }
 
 if ! is_there; then
-  mkdir -p "${XDG_CACHE_HOME:-$HOME/.cache}/libcloudspawner"
-  exec 9>"${XDG_CACHE_HOME:-$HOME/.cache}/libcloudspawner/rootfs.lock"
+  mkdir -p "$cache"
+  exec 9>"$cache/rootfs.lock"
   flock --nonblock 9 || { say "Waiting for another build of a root file system" && flock 9; }
 fi
 

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tools/lib.sh
 trust_system_certificates
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/libcloudspawner/sanity/$(pwd | sha256sum | cut -c1-12)
+cache+=/sanity/$(pwd | sha256sum | cut -c1-12)
 target=$cache/ansible_collections/libcloudspawner/jupyterhub
 mkdir -p "$target"
 exec 9>"$cache/lock"
