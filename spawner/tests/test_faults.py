@@ -20,7 +20,7 @@ from libcloudspawner.providers import openstack
 from libcloudspawner.providers.openstack import OpenStackProvider
 from libcloudspawner.spawner import LibcloudSpawner
 
-ORPHAN_SECONDS = 0.5
+ORPHAN_SECONDS = 0.3
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def quick(monkeypatch):
         (fleet_module, "_ADOPT_SECONDS", 0.05),
         (fleet_module, "_PROBE_SECONDS", 0.02),
         (fleet_module, "_PREDECESSOR_SECONDS", 0.3),
-        (fleet_module, "_HOUSEKEEPING_SECONDS", 0.1),
+        (fleet_module, "_HOUSEKEEPING_SECONDS", 0.05),
         (fleet_module, "_ORPHAN_SECONDS", ORPHAN_SECONDS),
         (spawner_module, "_CLEANUP_SECONDS", 0.5),
         (spawner_module, "_STOP_SECONDS", 3),
@@ -136,7 +136,7 @@ def requests_of(cloud):
 
 async def some_cycles():
     """Long enough for housekeeping to destroy what it takes for an orphan."""
-    await asyncio.sleep(ORPHAN_SECONDS + 0.5)
+    await asyncio.sleep(2 * ORPHAN_SECONDS)
 
 
 # --- starting -----------------------------------------------------------------------------------------------
@@ -271,9 +271,9 @@ async def test_f15_a_machine_that_boots_and_never_answers_shows_its_console(hub,
 
 async def test_f15_the_console_is_shown_also_when_the_machine_takes_its_time_to_go(hub, cloud, monkeypatch):
     monkeypatch.setattr(spawner_module, "_CLEANUP_SECONDS", 1)
-    cloud.guest, cloud.delete_seconds = "never", 3
+    cloud.guest, cloud.delete_seconds = "never", 1.5
     with pytest.raises(SpawnException, match="login:"):
-        await start(hub.spawner(start_timeout=3), seconds=3)
+        await start(hub.spawner(start_timeout=2), seconds=2)
 
 
 async def test_f13_a_cloud_that_throttles_gets_each_request_once(hub, cloud):
@@ -537,7 +537,7 @@ async def longest_block(work):
 
 async def test_f24_the_event_loop_goes_on_while_the_cloud_is_slow(hub, cloud, monkeypatch):
     monkeypatch.setattr(openstack, "_TIMEOUT_SECONDS", 20)
-    cloud.latency = 0.5
+    cloud.latency = 0.4
     spawner = hub.spawner()
 
     async def live():
@@ -546,7 +546,7 @@ async def test_f24_the_event_loop_goes_on_while_the_cloud_is_slow(hub, cloud, mo
         await stop(spawner)
 
     _, longest = await longest_block(live())
-    assert longest < 0.4, "a call to the cloud takes half a second"
+    assert longest < 0.35, "a call to the cloud takes longer"
 
 
 async def test_f25_calls_that_hang_hold_up_neither_a_poll_nor_a_deletion(hub, cloud):
