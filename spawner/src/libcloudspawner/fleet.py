@@ -159,6 +159,8 @@ class Fleet:
         deadline = began + seconds
         was_listed = False
         while time.monotonic() < deadline:
+            if instance.request_id not in self._claims:
+                raise InstanceFailed("The server was stopped while it started.")
             # A look at the listing costs a call, a look at the port does not: so the port says when to look.
             is_answering = await _answers(instance.address, instance.port)
             if is_answering and instance.owns_port:
