@@ -18,7 +18,7 @@ rm -rf "$target"
 mkdir -p "$target"
 # What is not shipped is left to ruff.
 git ls-files -z --cached --others --exclude-standard --deduplicate -- \
-  ':!playbooks/collections' ':!spawner/tests' ':!tests' |
+  ':!playbooks/collections' ':!bench' ':!spawner/tests' ':!tests' |
   while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
   tar --create --null --files-from=- | tar --extract --directory="$target"
 

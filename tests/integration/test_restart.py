@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -64,6 +66,28 @@ def test_a_server_that_ended_while_the_hub_was_down_is_shown_as_stopped(hub, hos
     assert host.run("ls /etc/jupyterhub-singleuser/ada.env").failed
     assert hub.start("ada")["ready"]
     hub.stop("ada")
+
+
+def test_a_start_that_the_hub_did_not_survive_leaves_nothing(hub, host):
+    hub.call("POST", "/users/kim")
+    record = "/run/jupyterhub-singleuser/kim.json"
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(hub.request_start, "kim")
+        deadline = time.monotonic() + 30
+        while not host.file(record).exists:
+            assert time.monotonic() < deadline, "the start does not begin"
+        host.check_output("systemctl kill --signal=KILL jupyterhub")
+        with contextlib.suppress(requests.RequestException):
+            asked.result()
+    wait_for_hub(hub)
+    hub.wait_for("kim", ready=False, pending=None, seconds=30)
+    deadline = time.monotonic() + 150  # what nobody claims stays a while
+    while host.file(record).exists:
+        assert time.monotonic() < deadline, "the server of a start that failed is still there"
+        time.sleep(1)
+    assert not host.file("/etc/jupyterhub-singleuser/kim.env").exists
+    notes = [token["note"] for token in hub.call("GET", "/users/kim/tokens").json()["api_tokens"]]
+    assert not [note for note in notes if note.startswith("Server at")]
 
 
 def test_a_hub_that_finds_the_control_socket_closed_drops_nobody(hub, host, running):

@@ -114,6 +114,14 @@ def test_a_server_answers_nobody_without_its_users_token(host, servers):
     assert servers.kernel("eve").run(fetch) == "403"
 
 
+def test_a_user_cannot_leave_the_unit_by_logging_in_to_the_host(host, servers):
+    assert host.user("jupyter-ada").shell == "/usr/sbin/nologin"
+    # What su asks even for root, as sshd and cron do for a user: whether PAM lets the account be used.
+    login = host.run("su --shell /bin/sh --command true jupyter-ada")
+    assert login.failed
+    assert "expired" in login.stderr
+
+
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [

@@ -107,7 +107,7 @@ class Fleet:
         """The instance that a creation without an answer made; what appears later is an orphan."""
         log.warning("It is not clear whether %s was created, looking for it: %s", request.name, error)
         try:
-            for _ in range(_ADOPT_TRIES):
+            for _try in range(_ADOPT_TRIES):
                 with contextlib.suppress(ProviderError):
                     if instance := await self.find(request.request_id, 0.0):
                         return instance

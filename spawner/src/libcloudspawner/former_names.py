@@ -78,7 +78,7 @@ class FormerNames(LoggingConfigurable):
             setattr(self, name, value)
 
     def _take(self, former: str, successor: str, value: Any) -> None:
-        name, _, key = successor.partition(".")
+        name, _dot, key = successor.partition(".")
         given = getattr(self, name)
         if former == "libcloudparams" and "ex_keyname" in value:
             value = dict(value)

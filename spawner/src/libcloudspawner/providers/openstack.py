@@ -47,8 +47,20 @@ _STATES = {
     "SOFT_DELETED": State.STOPPED,
 }
 
+
+class _Flavour(NamedTuple):
+    id: str
+    name: str
+
+
+def _flavours(driver: OpenStack_2_NodeDriver) -> Sequence[_Flavour]:
+    # Libcloud's list_sizes reads its prices, megabytes of JSON, anew for each size; meanwhile no other thread runs.
+    answer = driver.connection.request("/flavors/detail").object
+    return [_Flavour(one["id"], one["name"]) for one in answer["flavors"]]
+
+
 _ENTRIES: dict[str, Callable[[Any], Iterable[Any]]] = {
-    "size": lambda driver: _flavours(driver),
+    "size": _flavours,
     "image": lambda driver: driver.list_images(),
     "network": lambda driver: driver.ex_list_networks(),
 }
@@ -336,7 +348,7 @@ class _Catalogue:
                 self._read(what, entries)
 
     def is_fresh(self, what: str) -> bool:
-        read_at, _ = self._known.get(what, (float("-inf"), {}))
+        read_at = self._known.get(what, (float("-inf"), {}))[0]
         return time.monotonic() - read_at <= _CATALOGUE_SECONDS
 
     def _lock_of(self, what: str) -> threading.Lock:
@@ -352,17 +364,6 @@ class _Catalogue:
 
     def names(self, what: str) -> set[str]:
         return {name for name, ids in self._known[what][1].items() if ids != [name]}
-
-
-class _Flavour(NamedTuple):
-    id: str
-    name: str
-
-
-def _flavours(driver: OpenStack_2_NodeDriver) -> Sequence[_Flavour]:
-    # Libcloud's list_sizes reads its prices, megabytes of JSON, anew for each size; meanwhile no other thread runs.
-    answer = driver.connection.request("/flavors/detail").object
-    return [_Flavour(one["id"], one["name"]) for one in answer["flavors"]]
 
 
 @contextlib.contextmanager
