@@ -75,6 +75,11 @@ def test_two_generations_that_contradict_each_other_are_refused(settings):
         spawner(LibcloudSpawner=settings)
 
 
+def test_an_empty_setting_contradicts_nothing():
+    found = spawner(spawner_conf={"userdata_template_name": "x.j2"}, LibcloudSpawner={"userdata_template_name": ""})
+    assert found.userdata_template_name == "x.j2"
+
+
 def test_two_generations_that_agree_are_fine():
     found = spawner(LibcloudSpawner={"cloud_region": "A", "libcloud_driver_params": {"ex_force_service_region": "A"}})
     assert found.libcloud_driver_params == {"ex_force_service_region": "A"}

@@ -73,7 +73,7 @@ class FormerNames(LoggingConfigurable):
                 raise TraitError(f"c.{_SECTION}.{name} is not a setting of LibcloudSpawner.")
             self._warn(f"c.{_SECTION}.{name}", f"c.LibcloudSpawner.{name}")
             current = getattr(self, name)
-            if name in self.config.get("LibcloudSpawner", {}) and current != value:
+            if name in self.config.get("LibcloudSpawner", {}) and current and current != value:
                 raise TraitError(f"c.{_SECTION}.{name} and c.LibcloudSpawner.{name} contradict each other.")
             setattr(self, name, value)
 
