@@ -97,15 +97,6 @@ class Hub:
         self.session.post(f"{self.url}/api/users/{user}", timeout=20)
         self.ask("POST", f"/users/{user}/servers/{server}" if server else f"/users/{user}/server")
 
-    def look_in(self, user: str) -> None:
-        """Open the hub's page in a browser, and start nothing."""
-        with requests.Session() as browser:
-            browser.get(f"{self.url}/login", timeout=20)
-            form = {"username": user, "password": "any", "_xsrf": browser.cookies["_xsrf"]}
-            page = browser.post(f"{self.url}/login?next=/hub/home", data=form, timeout=20)
-        assert page.ok, page.text
-        assert page.url.endswith("/hub/home")
-
     def servers(self) -> dict[str, dict[str, Any]]:
         """What servers there are, by ``user/name``; asking is a test in itself."""
         users = self.ask("GET", "/users")
@@ -240,7 +231,6 @@ def test_f4_what_a_hub_was_still_deleting_when_it_was_killed_is_deleted(hub: Hub
     assert len(cloud.servers) == 1
     hub.restart()
     cloud.heal()
-    hub.look_in("bob")
     settle(hub)
     assert hub.machines() == []
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 import uuid
@@ -16,7 +15,7 @@ from jupyterhub.spawner import Spawner
 from sqlalchemy.orm import object_session
 from traitlets import Bool, Dict, Enum, Integer, List, TraitError, Unicode, default, validate
 
-from . import naming, options, userdata
+from . import naming, options, startup, userdata
 from .errors import StartRefused
 from .fleet import Fleet, InstanceFailed
 from .former_names import FormerNames
@@ -265,6 +264,14 @@ class LibcloudSpawner(FormerNames, Spawner):
                 if not getattr(self, name):
                     raise TraitError(f"{name} is empty: name at least one, as the cloud calls it.")
 
+    @staticmethod
+    def _begin(app: Any) -> None:
+        """Tell what is wrong before any user does, and clear away what an earlier hub left."""
+        if issubclass(app.spawner_class, LibcloudSpawner):
+            spawner = app.spawner_class(parent=app)
+            spawner.check_settings()
+            spawner._fleet.keep_house()
+
     def _choose(self, user_options: Any) -> options.Choice:
         return options.choose(
             user_options,
@@ -391,7 +398,6 @@ class LibcloudSpawner(FormerNames, Spawner):
             return None
         if not self.request_id:
             # A hub that was killed during a start knows neither its instance nor its token any more.
-            self._fleet.keep_house()
             self._revoke_forgotten_token()
             return 0
         try:
@@ -446,9 +452,6 @@ class LibcloudSpawner(FormerNames, Spawner):
             setattr(self, name, state.get(name, ""))
         if self.request_id:
             self._fleet.claim(self.request_id)
-        # What an earlier hub left behind is found as soon as anybody looks in; settings that are wrong are told later.
-        with contextlib.suppress(TraitError, ValueError):
-            self._fleet.keep_house()
 
     def clear_state(self) -> None:
         super().clear_state()
@@ -500,3 +503,6 @@ def _in_words(request: LaunchRequest) -> str:
 def _url(instance: Instance) -> str:
     address = f"[{instance.address}]" if ":" in instance.address else instance.address
     return f"http://{address}:{instance.port}"
+
+
+startup.in_hub(LibcloudSpawner._begin)

@@ -55,7 +55,9 @@ def render(request: LaunchRequest) -> str:
 
 
 def check_template(module: str, name: str) -> None:
-    """Raises TraitError unless the administrator's template is there and can be read."""
+    """Raises TraitError unless the administrator's module and template are there and can be read."""
+    if module != OWN_MODULE:
+        data_folder(module)
     if not name:
         return
     try:

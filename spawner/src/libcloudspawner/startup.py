@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is done once, when a hub starts. JupyterHub has no hook for that, but loads the spawner's class at its start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from jupyterhub.app import JupyterHub
+from traitlets import TraitError
+
+
+def in_hub(begin: Callable[[Any], None]) -> None:
+    """Call ``begin(app)`` as soon as the hub of this process has read its configuration; where there is none, never.
+
+    A TraitError or ValueError of it ends the hub, with its sentence as the message.
+    """
+    app = getattr(JupyterHub, "_instance", None)
+    if not isinstance(app, JupyterHub):
+        return
+    # The configuration is read without a pause, so what is called soon is called after that.
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop().call_soon(_run, begin, app)
+
+
+def _run(begin: Callable[[Any], None], app: Any) -> None:
+    try:
+        begin(app)
+    except (TraitError, ValueError) as error:
+        app.log.critical("The hub cannot start with this configuration: %s", error)
+        app.exit(1)
