@@ -19,12 +19,20 @@ if ! id "$account" >/dev/null 2>&1; then
 fi
 chmod 0700 "/home/$account"
 
+installed=
 if [ ! -x "$environment/bin/jupyterhub-singleuser" ] && ! command -v jupyterhub-singleuser >/dev/null; then
   say "installing JupyterLab: the image does not hold it, so this takes minutes"
   apt-get -qq update
-  apt-get -qq --yes --no-install-recommends install python3-venv python3-numpy python3-matplotlib
-  python3 -m venv --system-site-packages "$environment"
-  "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "jupyterhub==$version" jupyterlab
+  apt-get -qq --yes --no-install-recommends install python3-venv
+  python3 -m venv "$environment"
+  pip() { "$environment/bin/python" -m pip --disable-pip-version-check "$@"; }
+  pip install --quiet --no-compile uv
+  # uv finds packages where the image's administrator told pip to look.
+  if index=$(pip config get global.index-url 2>/dev/null); then export UV_DEFAULT_INDEX="$index"; fi
+  if index=$(pip config get global.extra-index-url 2>/dev/null); then export UV_INDEX="$index"; fi
+  UV_NATIVE_TLS=1 "$environment/bin/uv" pip install --quiet --no-cache --python "$environment/bin/python" \
+    "jupyterhub==$version" jupyterlab numpy matplotlib
+  installed=yes
 fi
 
 if [ -n "$hub" ] && ! python3 - "$hub" <<'PYTHON'
@@ -46,3 +54,8 @@ fi
 systemctl daemon-reload
 systemctl enable --now "$unit"
 say "started $unit"
+
+# The user may not write there, so each start of a kernel would compile anew; yet nobody has to wait for it.
+if [ -n "$installed" ]; then
+  nice -n 19 "$environment/bin/python" -m compileall -q -j 0 "$environment/lib" >/dev/null || true
+fi
