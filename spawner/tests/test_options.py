@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from jupyterhub.spawner import SpawnException
-from libcloudspawner import options
+from libcloudspawner import form, options
 from libcloudspawner.options import Choice, Image, Size
 from traitlets import TraitError
 
@@ -48,8 +48,8 @@ class Page(HTMLParser):
         return [radio["value"] for radio in self.radios if radio["name"] == field and "checked" in radio]
 
 
-def form(sizes, images, user_options=None) -> Page:
-    return Page(options.render_form(sizes, images, options.choose(user_options or {}, sizes, images)))
+def page_of(sizes, images, user_options=None) -> Page:
+    return Page(form.render_form(sizes, images, [], options.choose(user_options or {}, sizes, images), None))
 
 
 # --- the administrator's lists ------------------------------------------------------------------------------
@@ -186,8 +186,8 @@ def test_whatever_a_user_sends_is_an_offer_or_refused(size, image):
 @example(['"><script>alert(1)</script>', "' checked x='", "&amp;", "</fieldset>", "{{ 7 * 7 }}"])
 def test_what_a_browser_sends_back_is_what_was_ticked(names):
     sizes = options.parse_sizes([(f"Size {name}", name) for name in names])
-    for radio, name in zip(form(sizes, []).radios, names, strict=True):
-        user_options = options.from_form({radio["name"]: [radio["value"]]})
+    for radio, name in zip(page_of(sizes, []).radios, names, strict=True):
+        user_options = form.from_form({radio["name"]: [radio["value"]]})
         assert options.choose(user_options, sizes, []).size.name == name
 
 
@@ -195,7 +195,7 @@ def test_what_a_browser_sends_back_is_what_was_ticked(names):
 @example([("<script>alert(1)</script>", "<img src=x onerror=alert(1)>"), ("</label>", "<!--")])
 def test_what_offers_are_called_is_shown_as_text(offers):
     def page(offers):
-        return form(
+        return page_of(
             options.parse_sizes(
                 [
                     {"name": str(number), "display_name": name, "description": words}
@@ -219,25 +219,25 @@ def test_what_offers_are_called_is_shown_as_text(offers):
     ],
 )
 def test_one_of_each_group_is_ticked_and_it_is_the_current_choice(user_options, size, image):
-    page = form(SIZES, IMAGES, user_options)
+    page = page_of(SIZES, IMAGES, user_options)
     assert len(page.radios) == 4
     assert page.checked("userserver_size") == [size]
     assert page.checked("userserver_image") == [image]
 
 
 def test_a_group_of_one_is_not_asked_for():
-    assert {radio["name"] for radio in form(SIZES, IMAGES[:1]).radios} == {"userserver_size"}
-    assert {radio["name"] for radio in form([], IMAGES).radios} == {"userserver_image"}
+    assert {radio["name"] for radio in page_of(SIZES, IMAGES[:1]).radios} == {"userserver_size"}
+    assert {radio["name"] for radio in page_of([], IMAGES).radios} == {"userserver_image"}
 
 
 @pytest.mark.parametrize(("sizes", "images"), [([], []), (SIZES[:1], []), (SIZES[:1], IMAGES[:1])])
 def test_without_a_choice_there_is_no_form(sizes, images):
-    assert options.render_form(sizes, images, options.choose({}, sizes, images)) == ""
+    assert form.render_form(sizes, images, [], options.choose({}, sizes, images), None) == ""
 
 
 def test_the_form_says_what_a_size_is_in_words():
     sizes = options.parse_sizes([("Small", "small"), {"name": "large", "mem_limit": "2G", "cpu_limit": 0.5}])
-    assert "2 GB of memory, half a processor" in form(sizes, []).words
+    assert "2 GB of memory, half a processor" in page_of(sizes, []).words
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_the_form_says_what_a_size_is_in_words():
     ],
 )
 def test_single_values_of_a_form_are_unpacked(form_data, expected):
-    assert options.from_form(form_data) == expected
+    assert form.from_form(form_data) == expected
 
 
 @pytest.mark.parametrize(
@@ -283,14 +283,15 @@ def test_a_form_of_the_administrators_own_takes_the_place_of_ours(tmp_path):
         "{% for label, name in userserver_sizes %}<option value='{{ name }}'>{{ label }}</option>{% endfor %}"
     )
     sizes = options.parse_sizes([("<Small>", "m1.small"), ("Large", "m1.large")])
-    form = options.render_form(sizes, [], options.choose({}, sizes, []), tmp_path)
-    assert form == "<option value='m1.small'>&lt;Small&gt;</option><option value='m1.large'>Large</option>"
+    html = form.render_form(sizes, [], [], options.choose({}, sizes, []), None, tmp_path)
+    assert html == "<option value='m1.small'>&lt;Small&gt;</option><option value='m1.large'>Large</option>"
 
 
 def test_a_folder_without_a_form_leaves_ours(tmp_path):
     sizes = options.parse_sizes([("Small", "m1.small"), ("Large", "m1.large")])
     choice = options.choose({}, sizes, [])
-    assert options.render_form(sizes, [], choice, tmp_path) == options.render_form(sizes, [], choice)
+    ours = form.render_form(sizes, [], [], choice, None)
+    assert form.render_form(sizes, [], [], choice, None, tmp_path) == ours
 
 
 def test_the_former_names_of_the_fields_are_understood():

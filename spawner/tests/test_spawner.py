@@ -124,8 +124,10 @@ async def test_an_instance_is_what_settings_and_choice_say(
         ),
     ],
 )
-def test_a_server_is_told_the_limits_of_its_size(new_spawner, settings, user_options, expected):
-    env = new_spawner(user_options=user_options, **settings).get_env()
+async def test_a_server_is_told_the_limits_of_its_size(new_spawner, settings, user_options, expected):
+    spawner = new_spawner(user_options=user_options, **settings)
+    await spawner._run_apply_user_options(user_options)
+    env = spawner.get_env()
     assert {name: value for name, value in env.items() if name in ("MEM_LIMIT", "CPU_LIMIT")} == expected
 
 

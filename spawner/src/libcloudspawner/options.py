@@ -7,14 +7,12 @@ import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from jupyterhub.traitlets import ByteSpecification
 from traitlets import TraitError
 
 from .errors import StartRefused
-from .rendering import render
 
 SIZE_FIELD = "userserver_size"
 IMAGE_FIELD = "userserver_image"
@@ -43,6 +41,12 @@ class Size(Offer):
     mem_limit: int | None = None
     cpu_limit: float | None = None
     tasks_limit: int | None = None
+
+    @property
+    def override(self) -> dict[str, Any]:
+        """The settings of the Spawner that it says otherwise."""
+        limits = {"mem_limit": self.mem_limit, "cpu_limit": self.cpu_limit, "tasks_limit": self.tasks_limit}
+        return {name: value for name, value in limits.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -106,16 +110,11 @@ def _distinct(offers: list[OfferType], setting: str) -> list[OfferType]:
     return offers
 
 
-def from_form(form_data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The form's lists of one string as plain strings; anything else is left for :func:`choose` to refuse."""
-    return {key: values[0] if len(values) == 1 else list(values) for key, values in form_data.items()}
-
-
 def choose(user_options: Mapping[str, Any], sizes: Sequence[Size], images: Sequence[Image]) -> Choice:
     """The choice that ``user_options`` make. Raises StartRefused (HTTP 400) that names what is allowed."""
     return Choice(
-        size=_chosen(_sent(user_options, SIZE_FIELD), sizes, SIZE_FIELD, "size"),
-        image=_chosen(_sent(user_options, IMAGE_FIELD), images, IMAGE_FIELD, "environment"),
+        size=chosen(_sent(user_options, SIZE_FIELD), sizes, SIZE_FIELD, "size"),
+        image=chosen(_sent(user_options, IMAGE_FIELD), images, IMAGE_FIELD, "environment"),
     )
 
 
@@ -129,7 +128,8 @@ def named(choice: Choice) -> dict[str, str]:
     return {field: offer.name for field, offer in offers.items() if offer}
 
 
-def _chosen(wanted: Any, offers: Sequence[OfferType], field: str, noun: str) -> OfferType | None:
+def chosen(wanted: Any, offers: Sequence[OfferType], field: str, noun: str) -> OfferType | None:
+    """The offer named ``wanted``, or the preselected one where nothing was sent. Raises StartRefused (HTTP 400)."""
     if wanted is None or (wanted == "" and not offers):
         return preselected(offers)
     for offer in offers:
@@ -145,26 +145,6 @@ def _chosen(wanted: Any, offers: Sequence[OfferType], field: str, noun: str) -> 
 def preselected(offers: Sequence[OfferType]) -> OfferType | None:
     """The one marked as default, else the first."""
     return next((offer for offer in offers if offer.is_default), offers[0] if offers else None)
-
-
-def render_form(sizes: Sequence[Size], images: Sequence[Image], current: Choice, own: Path | None = None) -> str:
-    """The HTML of the choices, with ``current`` preselected; empty when there is nothing to choose.
-
-    The folder ``own`` may hold an ``options_form.html.j2`` of the administrator's.
-    """
-    if len(sizes) < 2 and len(images) < 2:
-        return ""
-    return render(
-        "options_form.html.j2",
-        own,
-        userserver_sizes=[(size.display_name, size.name) for size in sizes],
-        userserver_images=[(image.display_name, image.name) for image in images],
-        size_field=SIZE_FIELD,
-        image_field=IMAGE_FIELD,
-        sizes=[(size, in_words(size)) for size in sizes],
-        images=[(image, "") for image in images],
-        current=current,
-    )
 
 
 def in_words(size: Size) -> str:

@@ -34,3 +34,8 @@ def render(template: str, own: Path | None = None, **values: Any) -> str:
     A value that the template needs and does not get is an error.
     """
     return _environment(own).get_template(template).render(**values)
+
+
+def render_text(template: str, **values: Any) -> str:
+    """The HTML of a template that stands in a setting."""
+    return jinja2.Environment(autoescape=True).from_string(template).render(**values)

@@ -12,10 +12,11 @@ from functools import cache
 from typing import Any
 
 from jupyterhub.spawner import Spawner
+from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import object_session
-from traitlets import Bool, Dict, Enum, Integer, List, TraitError, Unicode, default, validate
+from traitlets import Bool, Callable, Dict, Enum, Integer, List, TraitError, Unicode, Union, default, validate
 
-from . import naming, options, startup, userdata
+from . import form, naming, options, overrides, profiles, startup, userdata
 from .errors import StartRefused
 from .fleet import Fleet, InstanceFailed
 from .former_names import FormerNames
@@ -178,6 +179,40 @@ class LibcloudSpawner(FormerNames, Spawner):
         """,
     ).tag(config=True)
 
+    image = Unicode(
+        help="""
+        Name of the environment or image of every server. Empty leaves it to `userserver_images`; profiles may set it.
+        """,
+    ).tag(config=True)
+
+    size = Unicode(
+        help="""
+        Name of the size of every server. Empty leaves it to `userserver_sizes`; profiles may set it.
+        """,
+    ).tag(config=True)
+
+    profile_list: Any = Union(
+        [List(), Dict(), Callable()],
+        help="""
+        Profiles that a user chooses from, as KubeSpawner's: one made for it works as it stands.
+
+        A list of dictionaries with the keys `display_name`, `slug`, `description`, `default`, `spawner_override`
+        (`kubespawner_override` is the same) and `profile_options`; or a dictionary of them by slug; or a callable that
+        takes the spawner and returns one of these, and may be asynchronous. An override holds settings of the spawner
+        such as `image`, `size`, `mem_limit`, `cpu_limit`, `environment`, `default_url` or `start_timeout`, or callables
+        that take the spawner and return one; dictionaries are merged, and None removes a key. What has a meaning on
+        Kubernetes alone is left out, which the log says. `profile_options` is a dictionary of options with
+        `display_name`, `choices` and `unlisted_choice`. What a profile sets goes before the size and image chosen.
+        """,
+    ).tag(config=True)
+
+    profile_form_template = Unicode(
+        help="""
+        Jinja2 template of a form of your own, with the variables `profile_list` and `user_options`. Its fields are
+        `profile`, `profile-option-SLUG--OPTION` and `profile-option-SLUG--OPTION--unlisted-choice`.
+        """,
+    ).tag(config=True)
+
     tasks_limit = Integer(
         2048,
         min=0,
@@ -195,6 +230,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         super().__init__(**kwargs)
         self._is_starting = False
         self._progress = _Progress()
+        self._choices: dict[str, str] | None = None
+        self._origin = self._provider_settings
 
     @validate("userserver_sizes")
     def _check_sizes(self, proposal: Any) -> Any:
@@ -223,11 +260,11 @@ class LibcloudSpawner(FormerNames, Spawner):
 
     @default("options_from_form")
     def _default_options_from_form(self) -> Any:
-        return options.from_form
+        return form.from_form
 
     @default("apply_user_options")
     def _default_apply_user_options(self) -> Any:
-        return lambda spawner, user_options: spawner._choose(user_options)
+        return lambda spawner, user_options: spawner._apply(user_options)
 
     @default("provider")
     def _default_provider(self) -> str:
@@ -251,18 +288,24 @@ class LibcloudSpawner(FormerNames, Spawner):
         return PROVIDERS[self.provider]
 
     @property
-    def _fleet(self) -> Fleet:
+    def _provider_settings(self) -> tuple[str, str]:
         settings = {name: getattr(self, name) for name in self._provider_class.SETTINGS}
-        return _fleet(self.provider, json.dumps(settings, sort_keys=True))
+        return self.provider, json.dumps(settings, sort_keys=True)
+
+    @property
+    def _fleet(self) -> Fleet:
+        return _fleet(*self._provider_settings)
 
     def check_settings(self) -> None:
         """Raises ValueError or TraitError, with a sentence, if no server could ever start with these settings."""
         self._fleet  # noqa: B018 - that it can be made is what is checked
         userdata.check_template(self.userdata_template_module, self.userdata_template_name)
         if self.provider != "systemd":
-            for name in ("userserver_sizes", "userserver_images"):
-                if not getattr(self, name):
+            for name, fixed in (("userserver_sizes", self.size), ("userserver_images", self.image)):
+                if not getattr(self, name) and not fixed and not self.profile_list:
                     raise TraitError(f"{name} is empty: name at least one, as the cloud calls it.")
+        if not callable(self.profile_list):
+            profiles.parse(self.profile_list, self._check_override)
 
     @staticmethod
     def _begin(app: Any) -> None:
@@ -272,61 +315,76 @@ class LibcloudSpawner(FormerNames, Spawner):
             spawner.check_settings()
             spawner._fleet.keep_house()
 
-    def _choose(self, user_options: Any) -> options.Choice:
-        return options.choose(
-            user_options,
-            options.parse_sizes(self.userserver_sizes),
-            options.parse_images(self.userserver_images),
-        )
+    @property
+    def _sizes(self) -> list[options.Size]:
+        return [] if self.size else options.parse_sizes(self.userserver_sizes)
 
-    def _render_options_form(self, spawner: Spawner) -> str:
+    @property
+    def _images(self) -> list[options.Image]:
+        return [] if self.image else options.parse_images(self.userserver_images)
+
+    async def _profiles(self) -> list[profiles.Profile]:
+        listed = self.profile_list
+        if callable(listed):
+            listed = await maybe_future(listed(self))
+        return profiles.parse(listed or [], self._check_override)
+
+    def _check_override(self, override: profiles.Override, where: str) -> profiles.Override:
+        same_for_all = {"provider", "profile_list", *(name for one in PROVIDERS.values() for name in one.SETTINGS)}
+        return overrides.check(self, same_for_all, override, where)
+
+    async def _apply(self, user_options: Any) -> None:
+        """Take on what the user chose: first size and image, and then what a profile says otherwise."""
+        choice = options.choose(user_options, self._sizes, self._images)
+        profile = profiles.choose(user_options, await self._profiles())
+        self._choices = {**options.named(choice), **(profile.named if profile else {})}
+        size = choice.size.override | {"size": choice.size.name} if choice.size else {}
+        image = {"image": choice.image.name} if choice.image else {}
+        for override in (size, image, *(profile.overrides if profile else ())):
+            self._apply_overrides(override)
+
+    async def _render_options_form(self, spawner: Spawner) -> str:
+        offered = await self._profiles()
+        last = self.orm_spawner.user_options or {}
         try:
-            current = self._choose(self.orm_spawner.user_options or {})
+            current, profile = options.choose(last, self._sizes, self._images), profiles.choose(last, offered)
         except StartRefused:
             # What was chosen last time is no longer offered; kept, it would fail every start that shows no form.
             self.orm_spawner.user_options = {}
-            current = self._choose({})
+            current, profile = options.choose({}, self._sizes, self._images), profiles.preselected_choice(offered)
         is_own = self.userdata_template_module == userdata.OWN_MODULE
-        return options.render_form(
-            options.parse_sizes(self.userserver_sizes),
-            options.parse_images(self.userserver_images),
+        return form.render_form(
+            self._sizes,
+            self._images,
+            offered,
             current,
+            profile,
             None if is_own else userdata.data_folder(self.userdata_template_module),
-        )
-
-    def _limits(self, choice: options.Choice) -> Limits:
-        size = choice.size or options.Size(name="", display_name="")
-        return Limits(
-            memory_bytes=size.mem_limit or self.mem_limit or None,
-            cpus=size.cpu_limit or self.cpu_limit or None,
-            tasks=size.tasks_limit or self.tasks_limit or None,
+            self.profile_form_template,
         )
 
     def get_env(self) -> dict[str, str]:
-        """JupyterHub's variables, with the limits of the chosen size in place of the general ones."""
-        env: dict[str, str] = super().get_env()
-        limits = self._limits(self._choose(self.user_options))
-        for name, value in (("MEM_LIMIT", limits.memory_bytes), ("CPU_LIMIT", limits.cpus)):
-            if value and name not in self.environment:
-                env[name] = str(value)
-        return {name: str(value) for name, value in env.items()}
+        """JupyterHub's variables, as text."""
+        return {name: str(value) for name, value in super().get_env().items()}
 
-    def _request(self, choice: options.Choice) -> LaunchRequest:
+    def _request(self) -> LaunchRequest:
         return LaunchRequest(
             name=naming.instance_name(self.user.name, self.name),
             request_id=uuid.uuid4().hex,
             user=self.user.name,
             server=self.name,
             account=self.forceuser or naming.account_name(self.username_template, self.user.name, self.user.id),
-            image=choice.image.name if choice.image else "default",
-            size=choice.size.name if choice.size else "",
-            limits=self._limits(choice),
+            image=self.image or "default",
+            size=self.size,
+            limits=Limits(
+                memory_bytes=self.mem_limit or None, cpus=self.cpu_limit or None, tasks=self.tasks_limit or None
+            ),
             command=(*(self.cmd or ["jupyterhub-singleuser"]), *self.get_args()),
             environment=self.get_env(),
             bind_address=self.ip or "0.0.0.0",
             port=self.port,
             placement={name: getattr(self, name) for name in self._provider_class.PLACEMENT},
-            choices=options.named(choice),
+            choices=self._choices or {},
             report=self._report,
         )
 
@@ -335,8 +393,18 @@ class LibcloudSpawner(FormerNames, Spawner):
 
         Whatever goes wrong, nothing of it stays behind.
         """
-        # Checked here once more: an administrator may have replaced apply_user_options.
-        request = self._request(self._choose(self.user_options))
+        # An administrator may have replaced apply_user_options; what a user may choose is checked all the same.
+        if self._choices is None:
+            await self._apply(self.user_options)
+        if self._provider_settings != self._origin:
+            # After a restart of the hub nobody would look for the server where it runs.
+            raise StartRefused(
+                "How the hub reaches its servers cannot differ from user to user: an administrator has to mend the "
+                "overrides.",
+                reason="overrides",
+                status_code=500,
+            )
+        request = self._request()
         self._loop = asyncio.get_running_loop()
         self._is_starting = True
         if self._progress.is_over:
@@ -458,6 +526,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         if self.request_id:
             self._fleet.release(self.request_id)
         self.instance_name = self.instance_id = self.request_id = ""
+        self._choices = None
         # JupyterHub clears the state before a start and a while before start() itself, and may have readers by then.
         self._progress = _Progress()
 
