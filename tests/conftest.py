@@ -6,8 +6,12 @@ The browser is Debian's Chromium, driven by Playwright; screenshots go to build/
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hub import Hub, hub_address
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 ADMIN_TOKEN = "0123456789abcdef0123456789abcdef"
 PASSWORD = "molecule"
 
-SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+ROOT = Path(__file__).parents[1]
+SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-background-networking",
@@ -40,6 +45,39 @@ def hub_url(host: Host) -> str:
 @pytest.fixture(scope="module")
 def hub(hub_url: str) -> Hub:
     return Hub(hub_url, ADMIN_TOKEN)
+
+
+@pytest.fixture
+def play(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the playbook on the host again, with other variables."""
+
+    def play(*arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        command = ["ansible-playbook", "playbooks/site.yml", "--inventory", pytestconfig.option.ansible_inventory]
+        command += ["--extra-vars", json.dumps(variables), *arguments]
+        collections = str(ROOT / "playbooks/collections")
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_PIPELINING": "true"}
+        # So that messages stand in the output as they are.
+        environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+        # Which of the two a failure goes to is a setting of Ansible's.
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    return play
+
+
+@pytest.fixture
+def drop_in(host: Host, hub: Hub) -> Iterator[Callable[[str], None]]:
+    """Configure the hub beyond what the scenario says, for one test."""
+    path = "/etc/jupyterhub/jupyterhub_config.d/test.py"
+
+    def write(text: str) -> None:
+        host.check_output("printf %%s %s > %s && systemctl restart jupyterhub", textwrap.dedent(text), path)
+        hub.wait_until_up()
+
+    yield write
+    host.check_output("rm -f %s && systemctl restart jupyterhub", path)
+    hub.wait_until_up()
 
 
 # For a module alone: as long as Playwright runs, no other event loop can.

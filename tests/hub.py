@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
@@ -34,6 +35,15 @@ class Hub:
         return requests.request(
             method, f"{self.url}{prefix}{path}", headers=self._headers, json=body or None, timeout=120
         )
+
+    def wait_until_up(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(requests.ConnectionError):
+                if self.call("GET", "/").ok:
+                    return
+            assert time.monotonic() < deadline, "the hub does not come back"
+            time.sleep(0.2)
 
     def server(self, user: str, name: str = "") -> dict[str, Any]:
         """What the hub says of a server."""

@@ -12,4 +12,4 @@ lock() {
 }
 
 lock 3.11 requirements/dev.in
-for requirements in roles/*/files/requirements.in roles/*/files/*/requirements.in; do lock 3.10 "$requirements"; done
+for requirements in roles/*/files/{,*/}requirements.in tests/integration/older/requirements.in; do lock 3.10 "$requirements"; done

@@ -79,3 +79,72 @@ def test_the_last_choice_is_preselected_the_next_time(hub, student, page, screen
     log_in(page, student)
     page.goto("/hub/spawn")
     expect(page.get_by_label("Small")).to_be_checked()
+
+
+PROFILES = """
+c.LibcloudSpawner.userserver_sizes = []
+c.LibcloudSpawner.userserver_images = []
+c.LibcloudSpawner.profile_list = [
+    {
+        "display_name": "Course",
+        "description": "What the exercises need.",
+        "default": True,
+        "kubespawner_override": {"mem_limit": "512M", "cpu_limit": 0.5, "node_selector": {"pool": "small"}},
+    },
+    {
+        "display_name": "Project",
+        "kubespawner_override": {"mem_limit": "1G", "environment": {"KIND": "project"}},
+        "profile_options": {
+            "image": {
+                "display_name": "Environment",
+                "choices": {"python": {"display_name": "Python", "kubespawner_override": {"image": "default"}}},
+                "unlisted_choice": {
+                    "enabled": True,
+                    "display_name": "Name of the environment",
+                    "display_name_in_choices": "Another one...",
+                    "validation_regex": "[a-z-]+",
+                    "validation_message": "Small letters and dashes.",
+                    "kubespawner_override": {"image": "{value}"},
+                },
+            },
+        },
+    },
+]
+"""
+
+
+def test_a_list_made_for_kubernetes_is_a_form_that_starts_what_it_says(drop_in, host, hub, student, page, screenshot):
+    drop_in(PROFILES)
+    log_in(page, student)
+    expect(page.get_by_label("Course")).to_be_checked()
+    expect(page.get_by_label("Environment", exact=True)).to_be_hidden()
+    page.get_by_label("Project").check()
+    page.get_by_label("Environment", exact=True).select_option("Another one...")
+    typed = page.get_by_label("Name of the environment")
+    typed.fill("../../etc")
+    page.get_by_role("button", name="Start").click()
+    expect(typed).to_be_focused()
+    assert typed.evaluate("input => input.validity.patternMismatch")
+    screenshot("profiles")
+
+    typed.fill("not-there")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("body")).to_contain_text("This node holds no environment not-there", timeout=30_000)
+
+    page.goto("/hub/spawn")
+    expect(page.get_by_label("Name of the environment")).to_have_value("not-there")
+    page.get_by_label("Environment", exact=True).select_option("Python")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(re.compile(f"/user/{student}/lab"), timeout=90_000)
+    assert hub.server(student)["user_options"] == {"profile": "project", "image": "python"}
+    unit = f"jupyterhub-singleuser@{student}.service"
+    assert host.check_output("systemctl show --value --property=MemoryMax %s", unit) == str(2**30)
+    assert "KIND=" in host.check_output("cat /etc/jupyterhub-singleuser/%s.env", student)
+
+
+def test_a_profile_is_chosen_by_a_link(drop_in, hub, student, page, screenshot):
+    drop_in(PROFILES)
+    log_in(page, student)
+    page.goto("/hub/spawn?opt-profile=project")
+    page.wait_for_url(re.compile(f"/user/{student}/lab"), timeout=90_000)
+    assert hub.server(student)["user_options"] == {"profile": "project"}

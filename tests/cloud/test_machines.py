@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,9 @@ from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hub import Hub
-    from testinfra.host import Host
 
 CLOUD = json.loads((Path(__file__).parents[2] / "build/openstack.json").read_text())
-DROP_IN = "/etc/jupyterhub/jupyterhub_config.d/test.py"
 BOOT_SECONDS = 600
 
 
@@ -45,26 +40,6 @@ def wait_until_gone(name: str, seconds: float = 90) -> None:
     while name in machines():
         assert time.monotonic() < deadline, f"{name} is still there"
         time.sleep(1)
-
-
-@pytest.fixture
-def drop_in(host: Host, hub: Hub) -> Iterator[Any]:
-    """Configure the hub beyond what is documented, for one test."""
-
-    def write(text: str) -> None:
-        host.check_output("printf %%s %s > %s && systemctl restart jupyterhub", textwrap.dedent(text), DROP_IN)
-        wait_for_hub(hub)
-
-    yield write
-    host.check_output("rm -f %s && systemctl restart jupyterhub", DROP_IN)
-    wait_for_hub(hub)
-
-
-def wait_for_hub(hub: Hub, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while hub.call("GET", "/").status_code != 200:
-        assert time.monotonic() < deadline, "the hub does not come back"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +96,7 @@ def test_a_server_lives_on_when_the_hub_is_restarted(host, ada):
     kernel.run("kept = 42")
     before = machines()["jupyter-ada"].id
     host.check_output("systemctl restart jupyterhub")
-    wait_for_hub(ada)
+    ada.wait_until_up()
     ada.wait_for("ada", ready=True)
     assert kernel.run("print(kept)") == "42"
     assert machines()["jupyter-ada"].id == before

@@ -198,3 +198,17 @@ def test_every_variable_reaches_the_server_whole(hub, stopped):
         "import os; print([os.environ['CLASS'], os.environ['MEM_LIMIT'], os.environ['CPU_LIMIT']])"
     )
     assert value == str(['it\'s $HOME \\ `id` "quoted" 100 %', str(512 * 1024**2), "0.5"])
+
+
+def test_a_renamed_server_keeps_its_choice_and_its_files(hub, host, stopped):
+    stopped("ada")
+    hub.start("ada", "draft", userserver_size="small")
+    hub.kernel("ada", "draft").run("open('work.txt', 'w').write('kept')")
+    hub.stop("ada", "draft")
+    renamed = hub.call("PATCH", "/users/ada/servers/draft", name="final", display_name="Final paper ✓")
+    assert renamed.ok, renamed.text
+    assert hub.call("POST", "/users/ada/servers/final").ok
+    server = hub.wait_for("ada", "final", ready=True)
+    assert (server["display_name"], server["user_options"]) == ("Final paper ✓", {"userserver_size": "small"})
+    assert hub.kernel("ada", "final").run("print(open('work.txt').read())") == "kept"
+    assert "draft" not in hub.call("GET", "/users/ada").json()["servers"]

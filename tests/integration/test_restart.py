@@ -23,24 +23,12 @@ def running(hub):
     hub.stop("ada")
 
 
-def wait_for_hub(hub, seconds=60):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if hub.call("GET", "/").ok:
-                return
-        except requests.ConnectionError:
-            pass
-        assert time.monotonic() < deadline, "the hub does not come back"
-        time.sleep(0.2)
-
-
 @pytest.mark.parametrize("blow", ["systemctl restart jupyterhub", "systemctl kill --signal=KILL jupyterhub"])
 def test_a_server_lives_on_when_the_hub_goes_down(hub, host, running, blow):
     unit = host.service("jupyterhub-singleuser@ada").systemd_properties["MainPID"]
     host.check_output(blow)
     assert running.run("answer") == "42"  # through the proxy, hub or no hub
-    wait_for_hub(hub)
+    hub.wait_until_up()
     assert hub.wait_for("ada", ready=True, seconds=30)["pending"] is None
     assert running.run("answer") == "42"
     assert host.service("jupyterhub-singleuser@ada").systemd_properties["MainPID"] == unit
@@ -49,7 +37,7 @@ def test_a_server_lives_on_when_the_hub_goes_down(hub, host, running, blow):
 def test_a_server_that_outlived_the_hub_leaves_no_token_when_it_stops(hub, host):
     hub.start("ada")
     host.check_output("systemctl restart jupyterhub")
-    wait_for_hub(hub)
+    hub.wait_until_up()
     hub.wait_for("ada", ready=True, seconds=30)
     hub.stop("ada")
     notes = hub.call("GET", "/users/ada/tokens").json()["api_tokens"]
@@ -61,7 +49,7 @@ def test_a_server_that_ended_while_the_hub_was_down_is_shown_as_stopped(hub, hos
     host.check_output("systemctl stop jupyterhub")
     host.check_output("systemctl stop jupyterhub-singleuser@ada")
     host.check_output("systemctl start jupyterhub")
-    wait_for_hub(hub)
+    hub.wait_until_up()
     hub.wait_for("ada", ready=False, seconds=30)
     assert host.run("ls /etc/jupyterhub-singleuser/ada.env").failed
     assert hub.start("ada")["ready"]
@@ -79,7 +67,7 @@ def test_a_start_that_the_hub_did_not_survive_leaves_nothing(hub, host):
         host.check_output("systemctl kill --signal=KILL jupyterhub")
         with contextlib.suppress(requests.RequestException):
             asked.result()
-    wait_for_hub(hub)
+    hub.wait_until_up()
     hub.wait_for("kim", ready=False, pending=None, seconds=30)
     deadline = time.monotonic() + 150  # what nobody claims stays a while
     while host.file(record).exists:
@@ -93,7 +81,7 @@ def test_a_start_that_the_hub_did_not_survive_leaves_nothing(hub, host):
 def test_a_hub_that_finds_the_control_socket_closed_drops_nobody(hub, host, running):
     host.check_output("systemctl stop jupyterhub-singleuserctl.socket")
     host.check_output("systemctl restart jupyterhub")
-    wait_for_hub(hub)
+    hub.wait_until_up()
     time.sleep(3)
     refused = hub.request_start("late")
     host.check_output("systemctl start jupyterhub-singleuserctl.socket")
@@ -108,7 +96,7 @@ def test_after_a_restart_of_the_host_homes_are_there_and_servers_are_shown_as_st
     hub.kernel("ada").run("open('kept.txt', 'w').write('here')")
     subprocess.run(["docker", "restart", "--time", "30", host.backend.hostname], check=True, capture_output=True)
     hub.url = hub_address(host)
-    wait_for_hub(hub, 120)
+    hub.wait_until_up(120)
     hub.wait_for("ada", ready=False, seconds=60)
     hub.wait_for("ada", pending=None, seconds=60)
     assert host.run("ls -A /etc/jupyterhub-singleuser | grep env").stdout == ""

@@ -19,11 +19,12 @@ _KUBERNETES_ALONE = frozenset(
     dns_name_template extra_annotations extra_container_config extra_containers extra_labels extra_pod_config
     extra_resource_guarantees extra_resource_limits fs_gid gid image_pull_policy image_pull_secrets init_containers
     k8s_api_request_timeout lifecycle_hooks node_affinity_preferred node_affinity_required node_selector
-    pod_affinity_preferred pod_affinity_required pod_anti_affinity_preferred pod_anti_affinity_required pod_name_template
-    pod_security_context priority_class_name privileged pvc_name_template run_as_gid run_as_uid scheduler_name
-    service_account storage_access_modes storage_capacity storage_class storage_extra_annotations storage_extra_labels
-    storage_pvc_ensure storage_selector supplemental_gids tolerations uid volume_mounts volumes working_dir
-    """.split()
+    pod_affinity_preferred pod_affinity_required pod_anti_affinity_preferred pod_anti_affinity_required
+    pod_name_template pod_security_context priority_class_name privileged pvc_name_template run_as_gid run_as_uid
+    scheduler_name service_account storage_access_modes storage_capacity storage_class storage_extra_annotations
+    storage_extra_labels storage_pvc_ensure storage_selector supplemental_gids tolerations uid volume_mounts
+    volumes working_dir
+    """.split()  # noqa: SIM905 - as a list it would be sixty lines
 )
 
 _told: set[str] = set()
@@ -32,7 +33,7 @@ _told: set[str] = set()
 def check(spawner: HasTraits, fixed: Collection[str], override: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What of ``override`` has a meaning for ``spawner``; of the rest that is known the log tells once.
 
-    Raises TraitError for what is no setting, has a wrong value, or is one of ``fixed``, which are the same for all users.
+    Raises TraitError for what is no setting, has a wrong value, or is one of ``fixed``, the same for all users.
     """
     kept = {}
     known = spawner.traits(config=True)

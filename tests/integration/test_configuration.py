@@ -3,34 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 FILES = ["/etc/jupyterhub/jupyterhub_config.py", "/etc/jupyterhub/secrets/secret_config.py"]
 DROP_IN = "/etc/jupyterhub/jupyterhub_config.d/10-test.py"
-
-
-@pytest.fixture
-def play(pytestconfig):
-    """Run the playbook on the host again, with other variables."""
-
-    def play(*arguments, **variables):
-        command = ["ansible-playbook", "playbooks/site.yml", "--inventory", pytestconfig.option.ansible_inventory]
-        command += ["--extra-vars", json.dumps(variables), *arguments]
-        collections = str(ROOT / "playbooks/collections")
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_PIPELINING": "true"}
-        # So that messages stand in the output as they are.
-        environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-        # Which of the two a failure goes to is a setting of Ansible's.
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False, text=True, **output)
-
-    return play
 
 
 @pytest.fixture
