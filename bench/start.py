@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From the request for a server to its first answer, in turn with the bare start of jupyterhub-singleuser.
+"""From the request for a server to its first answer: ours, SystemdSpawner, the bare start of jupyterhub-singleuser.
 
-Runs on the hub's host with its own python3. Both measure until ``/api`` answers over HTTP, looking every 10 ms, with
-the same environment and account, and no limit on processors that could be felt.
+Runs on the hub's host with its own python3; bench/run.sh has put the hub of SystemdSpawner beside ours. All are
+measured in turn, until ``/api`` answers over HTTP, looking every 10 ms, with the same environment and account, and
+no limit of processors that could be felt. Then many users at once, and what the hub answers meanwhile.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import os
 import signal
 import statistics
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
-HUB = "http://127.0.0.1:8000"
+HUBS = {"ours": "http://127.0.0.1:8000", "SystemdSpawner": "http://127.0.0.1:8100"}
 USER = "bench"
 ACCOUNT = f"jupyter-{USER}"
 ENVIRONMENT = "/opt/jupyterhub-singleuser/environments/default"
@@ -39,9 +42,9 @@ BARE_VARIABLES = {
 }
 
 
-def call(method: str, path: str, body: object = None) -> int:
+def call(hub: str, method: str, path: str, body: object = None) -> int:
     request = urllib.request.Request(
-        HUB + path,
+        HUBS[hub] + path,
         method=method,
         data=json.dumps(body).encode() if body is not None else None,
         headers={"Authorization": f"token {os.environ['TOKEN']}", "Content-Type": "application/json"},
@@ -63,15 +66,34 @@ def wait_for_answer(url: str) -> None:
     raise SystemExit(f"{url} does not answer")
 
 
-def spawned() -> float:
+def wait_for_hub(hub: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if call(hub, "GET", "/hub/health") == 200:
+                return
+        time.sleep(0.1)
+    raise SystemExit(f"The hub of {hub} does not answer")
+
+
+def start(hub: str, user: str) -> float:
     began = time.monotonic()
-    status = call("POST", f"/hub/api/users/{USER}/server", {"user_options": {"userserver_size": "large"}})
+    options = {"user_options": {"userserver_size": "large"}} if hub == "ours" else None
+    status = call(hub, "POST", f"/hub/api/users/{user}/server", options)
     if status not in (201, 202):
         raise SystemExit(f"The hub refused to start a server: HTTP {status}")
-    wait_for_answer(f"{HUB}/user/{USER}/api")
-    seconds = time.monotonic() - began
-    while call("DELETE", f"/hub/api/users/{USER}/server") == 202:
+    wait_for_answer(f"{HUBS[hub]}/user/{user}/api")
+    return time.monotonic() - began
+
+
+def stop(hub: str, user: str) -> None:
+    while call(hub, "DELETE", f"/hub/api/users/{user}/server") == 202:
         time.sleep(0.2)
+
+
+def spawned(hub: str) -> float:
+    seconds = start(hub, USER)
+    stop(hub, USER)
     return seconds
 
 
@@ -87,21 +109,57 @@ def bare() -> float:
     return seconds
 
 
+def crowd(hub: str, users: list[str]) -> tuple[list[float], list[float]]:
+    """All start at once: how long each took, and how long the hub took to answer each 50 ms."""
+    is_over = threading.Event()
+    answers: list[float] = []
+
+    def probe() -> None:
+        while not is_over.wait(0.05):
+            began = time.monotonic()
+            call(hub, "GET", "/hub/health")
+            answers.append(time.monotonic() - began)
+
+    prober = threading.Thread(target=probe)
+    prober.start()
+    with ThreadPoolExecutor(len(users)) as threads:
+        seconds = list(threads.map(lambda user: start(hub, user), users))
+        is_over.set()
+        prober.join()
+        list(threads.map(lambda user: stop(hub, user), users))
+    return seconds, answers
+
+
+def row(name: str, values: list[float]) -> None:
+    print(f"| {name} | {len(values)} | {statistics.median(values):.3g} | {min(values):.3g} | {max(values):.3g} |")
+
+
 def main() -> None:
-    call("POST", f"/hub/api/users/{USER}")
-    spawned(), bare()  # the account, and caches
-    pairs = []
+    users = [f"bench{number}" for number in range(10)]
+    for hub in HUBS:
+        wait_for_hub(hub)
+        for user in (USER, *users):
+            call(hub, "POST", f"/hub/api/users/{user}")
+        spawned(hub)  # the account, and caches
+        crowd(hub, users)
+    bare()
+    rounds = []
     for number in range(int(os.environ["ROUNDS"])):
-        pairs.append((spawned(), bare()))
-        print(f"round {number + 1}: spawned {pairs[-1][0]:.2f} s, bare {pairs[-1][1]:.2f} s", flush=True)
-    print("\n| | n | median | min | max |\n| --- | --- | --- | --- | --- |")
-    rows = {
-        "request to first answer, s": [pair[0] for pair in pairs],
-        "bare start, s": [pair[1] for pair in pairs],
-        "ratio, pair by pair": [pair[0] / pair[1] for pair in pairs],
-    }
-    for name, values in rows.items():
-        print(f"| {name} | {len(values)} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |")
+        rounds.append({**{hub: spawned(hub) for hub in HUBS}, "bare": bare()})
+        print(f"round {number + 1}: {', '.join(f'{one} {seconds:.2f} s' for one, seconds in rounds[-1].items())}")
+    crowds = [{hub: crowd(hub, users) for hub in HUBS} for _ in range(3)]
+    print("\n| one user | n | median | min | max |\n| --- | --- | --- | --- | --- |")
+    for one in (*HUBS, "bare"):
+        row(f"{one}, s", [each[one] for each in rounds])
+    for one in HUBS:
+        row(f"{one} / bare", [each[one] / each["bare"] for each in rounds])
+    row("ours / SystemdSpawner", [each["ours"] / each["SystemdSpawner"] for each in rounds])
+    print("\n| ten users at once | n | median | min | max |\n| --- | --- | --- | --- | --- |")
+    for hub in HUBS:
+        row(f"{hub}: time to ready, s", [seconds for each in crowds for seconds in each[hub][0]])
+        row(f"{hub}: `/hub/health` meanwhile, s", [seconds for each in crowds for seconds in each[hub][1]])
+    medians = [{hub: statistics.median(each[hub][0]) for hub in HUBS} for each in crowds]
+    row("time to ready, ours / SystemdSpawner", [each["ours"] / each["SystemdSpawner"] for each in medians])
 
 
 main()

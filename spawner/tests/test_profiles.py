@@ -319,6 +319,12 @@ async def test_a_profile_that_is_no_longer_offered_is_forgotten(new_spawner):
     assert spawner.orm_spawner.user_options == {}
 
 
+async def test_what_was_typed_wrong_is_shown_again_to_be_mended(new_spawner):
+    last = {"profile": "training-python", "image": "unlisted-choice", "image--unlisted-choice": "evil/image:1"}
+    sent = Page(await new_spawner(last, profile_list=FROM_KUBERNETES).get_options_form()).sent
+    assert form.from_form(sent) == last
+
+
 async def test_a_form_of_the_administrators_own_gets_the_list_as_it_was_made(new_spawner):
     own = "{% for p in profile_list %}{{ p.slug }}={{ p.profile_options.image.choices.tf.display_name }};{% endfor %}"
     html = await new_spawner(profile_list=FROM_KUBERNETES[:1] * 1, profile_form_template=own).get_options_form()

@@ -247,12 +247,20 @@ def choose(user_options: Mapping[str, Any], profiles: Sequence[Profile]) -> Prof
     return ProfileChoice(profile, {option.name: _picked(user_options, option) for option in profile.options})
 
 
-def preselected_choice(profiles: Sequence[Profile]) -> ProfileChoice | None:
-    """What a form shows to a user who has not chosen yet."""
-    profile = preselected(profiles)
+def shown(user_options: Mapping[str, Any], profiles: Sequence[Profile]) -> ProfileChoice | None:
+    """What a form shows after ``user_options``: what of them is still offered, and what was typed, to be mended."""
+    profile = next((one for one in profiles if one.name == user_options.get(FIELD)), preselected(profiles))
     if profile is None:
         return None
-    return ProfileChoice(profile, {option.name: option.preselected for option in profile.options})
+    return ProfileChoice(profile, {option.name: _shown(user_options, option) for option in profile.options})
+
+
+def _shown(user_options: Mapping[str, Any], option: Option) -> Alternative | str:
+    try:
+        return _picked(user_options, option)
+    except StartRefused:
+        typed = user_options.get(unlisted_key(option.name))
+        return typed if option.unlisted is not None and isinstance(typed, str) else option.preselected
 
 
 def _picked(user_options: Mapping[str, Any], option: Option) -> Alternative | str:

@@ -347,18 +347,19 @@ class LibcloudSpawner(FormerNames, Spawner):
         offered = await self._profiles()
         last = self.orm_spawner.user_options or {}
         try:
-            current, profile = options.choose(last, self._sizes, self._images), profiles.choose(last, offered)
+            current = options.choose(last, self._sizes, self._images)
+            profiles.choose(last, offered)
         except StartRefused:
             # What was chosen last time is no longer offered; kept, it would fail every start that shows no form.
             self.orm_spawner.user_options = {}
-            current, profile = options.choose({}, self._sizes, self._images), profiles.preselected_choice(offered)
+            current = options.choose({}, self._sizes, self._images)
         is_own = self.userdata_template_module == userdata.OWN_MODULE
         return form.render_form(
             self._sizes,
             self._images,
             offered,
             current,
-            profile,
+            profiles.shown(last, offered),
             None if is_own else userdata.data_folder(self.userdata_template_module),
             self.profile_form_template,
         )
