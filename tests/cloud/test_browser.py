@@ -20,7 +20,7 @@ def test_a_student_gets_a_machine_of_their_own(hub, page, screenshot):
     page.get_by_label("debian-12-jupyter-r", exact=True).check()
     screenshot("cloud-form")
     page.get_by_role("button", name="Start").click()
-    expect(page.locator("#progress-message")).to_contain_text(re.compile("machine|running"), timeout=30_000)
+    expect(page.locator("#progress-message")).to_contain_text(re.compile("machine|built|running"), timeout=30_000)
     screenshot("cloud-progress")
     page.wait_for_url(re.compile("/user/ada/lab"), timeout=BOOT_SECONDS * 1000)
     expect(page.get_by_text("Python 3 (ipykernel)").first).to_be_visible(timeout=180_000)

@@ -45,18 +45,34 @@ c.JupyterHub.spawner_class = OurSpawner
 def test_a_hub_with_a_mistake_in_its_settings_ends_with_one_sentence(
     tmp_path: Path, configuration: str, sentence: str
 ) -> None:
-    (tmp_path / "jupyterhub_config.py").write_text(configuration)
+    told = errors(tmp_path, configuration)
+    assert len(told) == 1
+    assert sentence in told[0]
+
+
+def test_a_mistake_is_told_where_the_package_is_installed_and_loaded_before_the_hub_is_made(tmp_path: Path) -> None:
+    installed = tmp_path / "jupyter_libcloudspawner-0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: jupyter-libcloudspawner\nVersion: 0\n")
+    entry_point = "[jupyterhub.spawners]\nlibcloudspawner = libcloudspawner.spawner:LibcloudSpawner\n"
+    (installed / "entry_points.txt").write_text(entry_point)
+    told = errors(tmp_path, 'c.JupyterHub.spawner_class = "libcloudspawner"\n' + CLOUD)
+    assert len(told) == 1
+    assert "libcloud_driver_params" in told[0]
+
+
+def errors(folder: Path, configuration: str) -> list[str]:
+    """Why a hub did not start with a configuration."""
+    (folder / "jupyterhub_config.py").write_text(configuration)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
     hub = subprocess.run(
         [sys.executable, "-m", "jupyterhub", "--port=0"],
-        cwd=tmp_path,
-        env={**environment, "PYTHONPATH": str(PACKAGE), "HOME": str(tmp_path)},
+        cwd=folder,
+        env={**environment, "PYTHONPATH": f"{PACKAGE}:{folder}", "HOME": str(folder)},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert hub.returncode == 1
     assert "Traceback" not in hub.stderr
-    told = [line for line in hub.stderr.splitlines() if "cannot start with this configuration" in line]
-    assert len(told) == 1, hub.stderr
-    assert sentence in told[0]
+    return [line for line in hub.stderr.splitlines() if "cannot start with this configuration" in line]

@@ -426,7 +426,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         try:
             instance = await self._fleet.launch(request)
             self.instance_id = instance.id
-            self._progress.add(40, "Your server was started. Waiting until it answers.")
+            message = "Your server was started. Waiting until it answers."
+            self._progress.add(40, message if instance.address else "It is being built.")
             seconds = max(self.start_timeout - _CLEANUP_SECONDS, self.start_timeout / 2)
             left = seconds - (time.monotonic() - began)
             instance = await self._fleet.wait_until_ready(instance, left, self._report_change)

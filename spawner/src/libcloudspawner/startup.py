@@ -17,15 +17,15 @@ def in_hub(begin: Callable[[Any], None]) -> None:
 
     A TraitError or ValueError of it ends the hub, with its sentence as the message.
     """
-    app = getattr(JupyterHub, "_instance", None)
+    # The hub may not even be made yet; but it is, and has read its configuration, before it pauses for the first time.
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop().call_soon(_run, begin)
+
+
+def _run(begin: Callable[[Any], None]) -> None:
+    app: Any = getattr(JupyterHub, "_instance", None)
     if not isinstance(app, JupyterHub):
         return
-    # The configuration is read without a pause, so what is called soon is called after that.
-    with contextlib.suppress(RuntimeError):
-        asyncio.get_running_loop().call_soon(_run, begin, app)
-
-
-def _run(begin: Callable[[Any], None], app: Any) -> None:
     try:
         begin(app)
     except (TraitError, ValueError) as error:
