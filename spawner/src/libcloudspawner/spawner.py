@@ -307,10 +307,10 @@ class LibcloudSpawner(FormerNames, Spawner):
         if not callable(self.profile_list):
             profiles.parse(self.profile_list, self._check_override)
 
-    @staticmethod
-    def _begin(app: Any) -> None:
+    @classmethod
+    def _begin(cls, app: Any) -> None:
         """Tell what is wrong before any user does, and clear away what an earlier hub left."""
-        if issubclass(app.spawner_class, LibcloudSpawner):
+        if issubclass(app.spawner_class, cls):
             spawner = app.spawner_class(parent=app)
             spawner.check_settings()
             spawner._fleet.keep_house()
@@ -576,4 +576,14 @@ def _url(instance: Instance) -> str:
     return f"http://{address}:{instance.port}"
 
 
-startup.in_hub(LibcloudSpawner._begin)
+_spawner_class = LibcloudSpawner
+del LibcloudSpawner
+
+
+def __getattr__(name: str) -> Any:
+    # JupyterHub imports this module before there is a hub, and has no hook at its start; but it takes the class from
+    # here once more while the hub reads its configuration.
+    if name != "LibcloudSpawner":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    startup.in_hub(_spawner_class._begin)
+    return _spawner_class

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is done once, when a hub starts. JupyterHub has no hook for that, but loads the spawner's class at its start."""
+"""What is done when a hub starts, for which JupyterHub has no hook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def in_hub(begin: Callable[[Any], None]) -> None:
 
     A TraitError or ValueError of it ends the hub, with its sentence as the message.
     """
-    # The hub may not even be made yet; but it is, and has read its configuration, before it pauses for the first time.
+    # The hub reads its configuration without a pause, so what is called soon is called after that.
     with contextlib.suppress(RuntimeError):
         asyncio.get_running_loop().call_soon(_run, begin)
 
