@@ -104,6 +104,7 @@ class Host:
     def _add_environment(self, name: str) -> None:
         real = self.helper.ENVIRONMENTS / f"{name}-0123"
         (real / "bin").mkdir(parents=True)
+        (real / "lib/python3.11").mkdir(parents=True)
         (real / "bin/jupyterhub-singleuser").touch()
         (real / "bin/voila").touch()
         (self.helper.ENVIRONMENTS / name).symlink_to(real.name)

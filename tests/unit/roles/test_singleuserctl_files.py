@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pwd
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -33,6 +34,7 @@ def test_a_word_of_a_command_line_arrives_as_it_is(pure, word):
 
 
 LIMITS = ["MemoryMax=1", "TasksMax=9"]
+PACKAGES = Path('/home/100% "own"/.local/environments/default/lib/python3.11/site-packages')
 
 
 @given(WORDS, st.sampled_from(["/home/alice", "/home/with space", "/home/100%", '/home/"quoted"']), st.lists(WORDS))
@@ -41,7 +43,7 @@ LIMITS = ["MemoryMax=1", "TasksMax=9"]
 @example("%i", "/home/alice", ["/bin/x"])
 def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, home, command):
     account = pwd.struct_passwd(("jupyter-alice", "x", 1001, 1001, "", home, "/bin/bash"))
-    sections = read_unit(pure.drop_in(user, account, command, LIMITS))
+    sections = read_unit(pure.drop_in(user, account, command, PACKAGES, LIMITS))
     assert list(sections) == ["[Unit]", "[Service]"]
     assert [key for key, _ in sections["[Unit]"]] == ["Description"]
     service = sections["[Service]"]
@@ -49,10 +51,11 @@ def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, ho
     assert [f"{key}={value}" for key, value in service if key in ("MemoryMax", "TasksMax")] == LIMITS
     assert dict(service)["WorkingDirectory"].replace("%%", "%") == home
     assert read_words(dict(service)["BindPaths"]) == read_words(dict(service)["ReadWritePaths"]) == [home]
+    assert read_words(dict(service)["ExecStartPre"].removeprefix("-/bin/mkdir -p ")) == [str(PACKAGES)]
     assert service[-2] == ("ExecStart", "")
     assert service[-1][0] == "ExecStart"
     assert read_words(service[-1][1]) == command
-    assert len(service) == 6 + len(LIMITS)
+    assert len(service) == 7 + len(LIMITS)
 
 
 @pytest.mark.parametrize(
