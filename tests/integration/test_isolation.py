@@ -18,13 +18,16 @@ MOST_EXPOSURE = 2.0
 # Machine code that returns 42, by the machine's name.
 JIT = """
 import ctypes, mmap, platform
-code = {"x86_64": b"\\xb8\\x2a\\x00\\x00\\x00\\xc3", "aarch64": b"\\x40\\x05\\x80\\x52\\xc0\\x03\\x5f\\xd6"}[platform.machine()]
+code = bytes.fromhex({"x86_64": "b82a000000c3", "aarch64": "40058052c0035fd6"}[platform.machine()])
 page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 page.write(code)
 print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))())
 """
 POOL = "import multiprocessing\nwith multiprocessing.Pool(2) as pool: print(pool.map(abs, [-1, -2]))"
-GIT = "cd $(mktemp -d) && git init -q && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one && git --no-pager log --format=%s"
+GIT = (
+    "cd $(mktemp -d) && git init -q && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one && "
+    "git --no-pager log --format=%s"
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +111,8 @@ def test_what_a_user_installs_is_there_after_a_restart_and_can_break_neither_ser
     refused = hub.kernel("carol").run("%pip install --quiet 'tornado<6.4'", seconds=180)
     assert "Will not install to the user site" in refused
     # As by hand, past pip.
-    host.check_output(
-        "cd %s && for name in tornado jupyter_server ipykernel; do mkdir $name; "
-        "echo 'raise SystemExit(1)' >$name/__init__.py; done" % packages
-    )
+    for name in ("tornado", "jupyter_server", "ipykernel"):
+        host.check_output(f"cd {packages} && mkdir {name} && echo 'raise SystemExit(1)' >{name}/__init__.py")
     hub.stop("carol")
 
     hub.start("carol", userserver_size="large")
@@ -182,7 +183,8 @@ def test_a_server_shares_no_memory_with_others(ada, bob):
 
 
 def test_a_server_sees_no_processes_but_its_users(ada, bob):
-    code = "import os; print({os.stat(f'/proc/{pid}').st_uid == os.getuid() for pid in os.listdir('/proc') if pid.isdigit()})"
+    seen = "(pid for pid in os.listdir('/proc') if pid.isdigit())"
+    code = f"import os; print({{os.stat(f'/proc/{{pid}}').st_uid == os.getuid() for pid in {seen}}})"
     assert ada.run(code) == bob.run(code) == "{True}"
 
 

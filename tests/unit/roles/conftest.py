@@ -48,6 +48,7 @@ class Host:
             "home_root": str(root / "home"),
             "port_first": 20000,
             "port_last": 29999,
+            "slices": [],
         }
         self.accounts = {name: self._account(name, uid) for name, uid in {"root": 0, "www-data": 33}.items()}
         self.units: dict[str, dict[str, str]] = {}
