@@ -127,3 +127,37 @@ def test_the_name_of_an_account_follows_the_template(template, user, expected):
 def test_a_template_that_gives_no_valid_accounts_of_their_own_is_refused(template):
     with pytest.raises(TraitError, match="username_template must hold"):
         naming.check_account_template(template)
+
+
+@pytest.mark.parametrize(
+    ("template", "user", "server", "expected"),
+    [
+        ("jupyter-{USERNAME}-singleuser", "ada", "", "jupyter-ada-singleuser"),
+        ("u{USERID}", "ada", "", "u7"),
+        ("{USERNAME}-{SERVERNAME}", "ada", "", "ada"),
+    ],
+)
+def test_an_instance_is_called_what_the_template_says(template, user, server, expected):
+    assert naming.instance_name(user, server, template, 7) == expected
+
+
+@pytest.mark.parametrize("template", ["jupyter-{USERNAME}-singleuser", "{USERNAME}-{SERVERNAME}", "nb-{USERNAME}"])
+def test_no_two_servers_get_one_name_whatever_the_template(template):
+    users = ["ada", "ada-lab", "Ada", "ada.", "ada-singleuser", "../ada", "x" * 80, "x" * 81]
+    pairs = [(user, server) for user in users for server in ("", "lab", "singleuser")]
+    names = {naming.instance_name(*pair, template, 7) for pair in pairs}
+    assert len(names) == len(pairs)
+    assert all(re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "template", ["", "jupyter", "{SERVERNAME}", "{USERNAME}/x", "{USERNAME} ", "{user}", "A{USERID}"]
+)
+def test_a_template_that_cannot_name_every_unit_is_refused(template):
+    with pytest.raises(TraitError, match="unit_name_template must hold"):
+        naming.check_unit_template(template)
+
+
+def test_what_is_filled_into_a_path_leads_nowhere_else():
+    (path,) = naming.filled(["/srv/{USERNAME}/{USERID}"], "../../etc", 7)
+    assert re.fullmatch(r"/srv/etc-[0-9a-f]{12}/7", path)

@@ -79,21 +79,53 @@ async def test_a_start_returns_where_the_server_is(new_spawner, provider, ip, ho
 @pytest.mark.parametrize(
     ("settings", "user_options", "expected"),
     [
-        ({}, {}, {"image": "default", "size": "", "limits": Limits(tasks=2048)}),
+        ({}, {}, {"image": "default", "size": "", "limits": Limits(tasks=2048, memory_guarantee_bytes=2**30)}),
         (
             {"mem_limit": "1G", "cpu_limit": 1.5, "tasks_limit": 0},
             {},
-            {"limits": Limits(memory_bytes=2**30, cpus=1.5, tasks=None)},
+            {"limits": Limits(memory_bytes=2**30, cpus=1.5, tasks=None, memory_guarantee_bytes=2**30)},
+        ),
+        (
+            {"mem_limit": "512M", "mem_guarantee": "2G", "cpu_limit": 0.5, "cpu_guarantee": 1},
+            {},
+            {"limits": Limits(2**29, 0.5, 2048, memory_guarantee_bytes=2**29, cpu_guarantee=0.5)},
+        ),
+        (
+            {"mem_guarantee": "2G", "cpu_guarantee": 0.25},
+            {},
+            {"limits": Limits(tasks=2048, memory_guarantee_bytes=2**31, cpu_guarantee=0.25)},
+        ),
+        ({"mem_guarantee": 0, "mem_limit": "1G"}, {}, {"limits": Limits(memory_bytes=2**30, tasks=2048)}),
+        (
+            {
+                "unit_name_template": "nb-{USERNAME}",
+                "readwrite_paths": ["/srv/{USERNAME}/{USERID}"],
+                "unit_extra_properties": {"Nice": 5, "ReadOnlyPaths": ["/srv/{USERNAME}"]},
+                "isolate_tmp": False,
+            },
+            {},
+            {
+                "name": "nb-alice",
+                "placement": {
+                    "unit_extra_properties": {"Nice": 5, "ReadOnlyPaths": ["/srv/alice"]},
+                    "isolate_tmp": False,
+                    "isolate_devices": True,
+                    "readonly_paths": [],
+                    "readwrite_paths": ["/srv/alice/7"],
+                    "slice": "",
+                    "user_workingdir": "",
+                },
+            },
         ),
         (
             {"userserver_sizes": SIZES, "userserver_images": IMAGES, "mem_limit": "1G"},
             {"userserver_image": "r"},
-            {"image": "r", "size": "large", "limits": Limits(memory_bytes=2**32, cpus=2.0, tasks=300)},
+            {"image": "r", "size": "large", "limits": Limits(2**32, 2.0, 300, memory_guarantee_bytes=2**30)},
         ),
         (
             {"userserver_sizes": SIZES, "mem_limit": "1G"},
             {"userserver_size": "plain"},
-            {"size": "plain", "limits": Limits(memory_bytes=2**30, tasks=2048)},
+            {"size": "plain", "limits": Limits(2**30, tasks=2048, memory_guarantee_bytes=2**30)},
         ),
         ({"username_template": "u{USERID}"}, {}, {"account": "u7"}),
         ({}, {}, {"account": "jupyter-alice", "command": ("jupyterhub-singleuser",)}),
@@ -113,8 +145,13 @@ async def test_an_instance_is_what_settings_and_choice_say(
 @pytest.mark.parametrize(
     ("settings", "user_options", "expected"),
     [
-        ({}, {}, {}),
+        ({}, {}, {"MEM_GUARANTEE": str(2**30)}),
         ({"mem_limit": "1G", "cpu_limit": 1.5}, {}, {"MEM_LIMIT": str(2**30), "CPU_LIMIT": "1.5"}),
+        (
+            {"mem_limit": "512M", "cpu_limit": 0.5, "cpu_guarantee": 2},
+            {},
+            {"MEM_LIMIT": str(2**29), "MEM_GUARANTEE": str(2**29), "CPU_LIMIT": "0.5", "CPU_GUARANTEE": "0.5"},
+        ),
         ({"userserver_sizes": SIZES, "mem_limit": "1G"}, {}, {"MEM_LIMIT": str(2**32), "CPU_LIMIT": "2.0"}),
         ({"userserver_sizes": SIZES, "mem_limit": "1G"}, {"userserver_size": "plain"}, {"MEM_LIMIT": str(2**30)}),
         (
@@ -128,7 +165,8 @@ async def test_a_server_is_told_the_limits_of_its_size(new_spawner, settings, us
     spawner = new_spawner(user_options=user_options, **settings)
     await spawner._run_apply_user_options(user_options)
     env = spawner.get_env()
-    assert {name: value for name, value in env.items() if name in ("MEM_LIMIT", "CPU_LIMIT")} == expected
+    assert {name: env.get(name) for name in expected} == expected
+    assert ("MEM_LIMIT" in env, "CPU_LIMIT" in env) == ("MEM_LIMIT" in expected, "CPU_LIMIT" in expected)
 
 
 def test_every_variable_of_a_server_is_text(new_spawner):

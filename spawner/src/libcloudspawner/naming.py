@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from traitlets import TraitError
 
@@ -38,11 +40,41 @@ def _digested(readable: str, length: int, *identity: str) -> str:
     return f"{stem or 'x'}-{digest}"
 
 
-def instance_name(user: str, server: str = "") -> str:
+def instance_name(user: str, server: str = "", template: str = "{USERNAME}", user_id: int = 0) -> str:
     """The name of the instance of a user's server; ``server`` is empty for the default one."""
-    if not server:
-        return slug(user)
-    return _digested(f"{user}-{server}", INSTANCE_LENGTH, user, server)
+    if server and "{SERVERNAME}" not in template:
+        template += "-{SERVERNAME}"
+    readable = template.replace("{USERID}", str(user_id)).replace("{SERVERNAME}", server).replace("{USERNAME}", user)
+    if server:
+        return _digested(readable, INSTANCE_LENGTH, user, server)
+    readable = readable.strip("-")
+    if slug(user) == user and slug(readable) == readable:
+        return readable
+    return _digested(readable, INSTANCE_LENGTH, user)
+
+
+def check_unit_template(template: str) -> None:
+    """Raises TraitError unless every user's instance gets a name of its own."""
+    fixed = re.sub(r"\{(USERNAME|USERID|SERVERNAME)\}", "", template)
+    if not re.search(r"\{(USERNAME|USERID)\}", template) or not re.fullmatch(r"[a-z0-9-]{0,32}", fixed):
+        raise TraitError(
+            "unit_name_template must hold {USERNAME} or {USERID}, and beside these and {SERVERNAME} at most 32 lower "
+            f"case letters, digits and dashes, but is {template!r}."
+        )
+
+
+def filled(value: Any, user: str, user_id: int) -> Any:
+    """A setting, or a list or dictionary of settings, with ``{USERNAME}`` and ``{USERID}`` filled in.
+
+    Of the user's name only what is valid anywhere gets there: it may go into a path.
+    """
+    if isinstance(value, str):
+        return value.replace("{USERID}", str(user_id)).replace("{USERNAME}", slug(user))
+    if isinstance(value, Mapping):
+        return {key: filled(each, user, user_id) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [filled(each, user, user_id) for each in value]
+    return value
 
 
 def check_account_template(template: str) -> None:

@@ -221,6 +221,80 @@ class LibcloudSpawner(FormerNames, Spawner):
         """,
     ).tag(config=True)
 
+    unit_name_template = Unicode(
+        "{USERNAME}",
+        help="""
+        Name of a user's instance: the unit is `jupyterhub-singleuser@NAME.service`.
+
+        `{USERNAME}` becomes the user's name, `{USERID}` the hub's number of the user, `{SERVERNAME}` the name of the
+        server. Where that could be invalid or another's, a digest is added.
+        """,
+    ).tag(config=True)
+
+    unit_extra_properties: Dict[str, Any] = Dict(
+        help="""
+        Settings of the unit, as systemd.resource-control(5) and systemd.exec(5) name them, for the provider `systemd`.
+
+        Such as `{"IOWeight": "50", "LimitNOFILE": "4096", "Nice": "5"}`; a list repeats the setting, `{USERNAME}` and
+        `{USERID}` are filled in. The host takes resource controls and further restrictions, and refuses by name what
+        could give a server more than it has; for that, its administrator has the role variable
+        `node_unit_properties`.
+        """,
+    ).tag(config=True)
+
+    isolate_tmp = Bool(
+        True,
+        help="""
+        Give each server a `/tmp` of its own, for the provider `systemd`.
+        """,
+    ).tag(config=True)
+
+    isolate_devices = Bool(
+        True,
+        help="""
+        Give each server a `/dev` of its own, without disks and GPUs, for the provider `systemd`.
+
+        False lets it use the host's devices as far as their permissions let its account.
+        """,
+    ).tag(config=True)
+
+    readonly_paths: List[str] = List(
+        Unicode(),
+        help="""
+        Paths that a server may read and not write, for the provider `systemd`: parts of what `readwrite_paths` opens.
+
+        The system is read-only in any case. `{USERNAME}` and `{USERID}` are filled in; a dash before a path lets it be
+        missing.
+        """,
+    ).tag(config=True)
+
+    readwrite_paths: List[str] = List(
+        Unicode(),
+        help="""
+        Paths beside its home that a server may write, for the provider `systemd`.
+
+        Permissions of files hold as ever; other homes stay out of sight. `{USERNAME}` and `{USERID}` are filled in; a
+        dash before a path lets it be missing.
+        """,
+    ).tag(config=True)
+
+    slice = Unicode(
+        help="""
+        Slice that servers run in, for the provider `systemd`: one below `jupyterhub-singleuser`, such as
+        `jupyterhub-singleuser-gpu`, or one that the role variable `node_slices` names. Empty is
+        `jupyterhub-singleuser`.
+        """,
+    ).tag(config=True)
+
+    user_workingdir = Unicode(
+        help="""
+        Folder that a server starts in, for the provider `systemd`; it has to be there. Empty is the home.
+
+        `{USERNAME}` and `{USERID}` are filled in. A folder outside of the home is read-only unless `readwrite_paths`
+        holds it.
+        """,
+    ).tag(config=True)
+
     # What finds the instance again, whatever the settings say by then.
     instance_name = ""
     instance_id = ""
@@ -246,6 +320,11 @@ class LibcloudSpawner(FormerNames, Spawner):
     @validate("username_template")
     def _check_username_template(self, proposal: Any) -> Any:
         naming.check_account_template(proposal.value)
+        return proposal.value
+
+    @validate("unit_name_template")
+    def _check_unit_name_template(self, proposal: Any) -> Any:
+        naming.check_unit_template(proposal.value)
         return proposal.value
 
     @validate("hub_id")
@@ -274,6 +353,10 @@ class LibcloudSpawner(FormerNames, Spawner):
     @default("username_template")
     def _default_username_template(self) -> str:
         return self._provider_class.ACCOUNT
+
+    @default("mem_guarantee")
+    def _default_mem_guarantee(self) -> int | None:
+        return self._provider_class.MEMORY_GUARANTEE_BYTES
 
     @default("ip")
     def _default_ip(self) -> str:
@@ -364,27 +447,46 @@ class LibcloudSpawner(FormerNames, Spawner):
             self.profile_form_template,
         )
 
+    @property
+    def _limits(self) -> Limits:
+        return Limits(
+            memory_bytes=self.mem_limit or None,
+            cpus=self.cpu_limit or None,
+            tasks=self.tasks_limit or None,
+            memory_guarantee_bytes=_within(self.mem_guarantee, self.mem_limit),
+            cpu_guarantee=_within(self.cpu_guarantee, self.cpu_limit),
+        )
+
     def get_env(self) -> dict[str, str]:
-        """JupyterHub's variables, as text."""
-        return {name: str(value) for name, value in super().get_env().items()}
+        """JupyterHub's variables, as text, with guarantees within the limits."""
+        env: dict[str, Any] = super().get_env()
+        limits = self._limits
+        for name, value in (
+            ("MEM_GUARANTEE", limits.memory_guarantee_bytes),
+            ("CPU_GUARANTEE", limits.cpu_guarantee),
+        ):
+            if value and name not in self.environment:
+                env[name] = value
+        return {name: str(value) for name, value in env.items()}
 
     def _request(self) -> LaunchRequest:
         return LaunchRequest(
-            name=naming.instance_name(self.user.name, self.name),
+            name=naming.instance_name(self.user.name, self.name, self.unit_name_template, self.user.id),
             request_id=uuid.uuid4().hex,
             user=self.user.name,
             server=self.name,
             account=self.forceuser or naming.account_name(self.username_template, self.user.name, self.user.id),
             image=self.image or "default",
             size=self.size,
-            limits=Limits(
-                memory_bytes=self.mem_limit or None, cpus=self.cpu_limit or None, tasks=self.tasks_limit or None
-            ),
+            limits=self._limits,
             command=(*(self.cmd or ["jupyterhub-singleuser"]), *self.get_args()),
             environment=self.get_env(),
             bind_address=self.ip or "0.0.0.0",
             port=self.port,
-            placement={name: getattr(self, name) for name in self._provider_class.PLACEMENT},
+            placement={
+                name: naming.filled(getattr(self, name), self.user.name, self.user.id)
+                for name in self._provider_class.PLACEMENT
+            },
             choices=self._choices or {},
             report=self._report,
         )
@@ -564,6 +666,11 @@ class _Progress:
                 return
             if news is self._news:
                 await news.wait()
+
+
+def _within(guarantee: Any, limit: Any) -> Any:
+    """What is kept for a server is at most what it may use."""
+    return min(guarantee, limit or guarantee) if guarantee else None
 
 
 def _in_words(request: LaunchRequest) -> str:

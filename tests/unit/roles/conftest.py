@@ -48,6 +48,7 @@ class Host:
             "home_root": str(root / "home"),
             "port_first": 20000,
             "port_last": 29999,
+            "slices": [],
         }
         self.accounts = {name: self._account(name, uid) for name, uid in {"root": 0, "www-data": 33}.items()}
         self.units: dict[str, dict[str, str]] = {}
@@ -104,6 +105,7 @@ class Host:
     def _add_environment(self, name: str) -> None:
         real = self.helper.ENVIRONMENTS / f"{name}-0123"
         (real / "bin").mkdir(parents=True)
+        (real / "lib/python3.11").mkdir(parents=True)
         (real / "bin/jupyterhub-singleuser").touch()
         (real / "bin/voila").touch()
         (self.helper.ENVIRONMENTS / name).symlink_to(real.name)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pwd
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -33,6 +34,7 @@ def test_a_word_of_a_command_line_arrives_as_it_is(pure, word):
 
 
 LIMITS = ["MemoryMax=1", "TasksMax=9"]
+PACKAGES = Path('/home/100% "own"/.local/environments/default/lib/python3.11/site-packages')
 
 
 @given(WORDS, st.sampled_from(["/home/alice", "/home/with space", "/home/100%", '/home/"quoted"']), st.lists(WORDS))
@@ -41,7 +43,7 @@ LIMITS = ["MemoryMax=1", "TasksMax=9"]
 @example("%i", "/home/alice", ["/bin/x"])
 def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, home, command):
     account = pwd.struct_passwd(("jupyter-alice", "x", 1001, 1001, "", home, "/bin/bash"))
-    sections = read_unit(pure.drop_in(user, account, command, LIMITS))
+    sections = read_unit(pure.drop_in(user, account, command, PACKAGES, LIMITS))
     assert list(sections) == ["[Unit]", "[Service]"]
     assert [key for key, _ in sections["[Unit]"]] == ["Description"]
     service = sections["[Service]"]
@@ -49,10 +51,11 @@ def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, ho
     assert [f"{key}={value}" for key, value in service if key in ("MemoryMax", "TasksMax")] == LIMITS
     assert dict(service)["WorkingDirectory"].replace("%%", "%") == home
     assert read_words(dict(service)["BindPaths"]) == read_words(dict(service)["ReadWritePaths"]) == [home]
+    assert read_words(dict(service)["ExecStartPre"].removeprefix("-/bin/mkdir -p ")) == [str(PACKAGES)]
     assert service[-2] == ("ExecStart", "")
     assert service[-1][0] == "ExecStart"
     assert read_words(service[-1][1]) == command
-    assert len(service) == 6 + len(LIMITS)
+    assert len(service) == 7 + len(LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,10 @@ def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, ho
         ({}, []),
         ({"memory_bytes": None, "cpus": None, "tasks": None}, []),
         ({"memory_bytes": 2**29}, ["MemoryMax=536870912"]),
+        ({"memory_guarantee_bytes": 2**28}, ["MemoryLow=268435456"]),
+        ({"memory_guarantee_bytes": 0, "cpu_guarantee": 0}, ["MemoryLow=0", "CPUWeight=1"]),
+        ({"cpu_guarantee": 0.25}, ["CPUWeight=25"]),
+        ({"cpu_guarantee": 1000}, ["CPUWeight=10000"]),
         ({"cpus": 0.5}, ["CPUQuota=50%"]),
         ({"cpus": 2}, ["CPUQuota=200%"]),
         ({"cpus": 0.014}, ["CPUQuota=1%"]),
@@ -69,6 +76,100 @@ def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, ho
 )
 def test_limits_become_settings_of_the_unit(pure, limits, expected):
     assert pure.checked_limits(limits) == expected
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({}, []),
+        ({"CPUWeight": 50, "IOWeight": "20"}, ["CPUWeight=50", "IOWeight=20"]),
+        ({"MemoryHigh": "1.5G", "LimitNOFILE": "1024:4096"}, ["MemoryHigh=1.5G", "LimitNOFILE=1024:4096"]),
+        ({"Nice": 5, "PrivateUsers": True}, ["Nice=5", "PrivateUsers=yes"]),
+        ({"InaccessiblePaths": ["/srv/a", "-/srv/b"]}, ["InaccessiblePaths=/srv/a", "InaccessiblePaths=-/srv/b"]),
+        ({"SystemCallFilter": "~@resources bpf"}, ["SystemCallFilter=~@resources bpf"]),
+        ({"IOReadBandwidthMax": "/dev/vda 10M"}, ["IOReadBandwidthMax=/dev/vda 10M"]),
+    ],
+)
+def test_the_hub_may_set_what_takes_something_away(pure, properties, expected):
+    assert pure.checked_properties(properties) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            (name, "x")
+            for name in ["User", "ExecStart", "ExecStartPre", "BindPaths", "AmbientCapabilities", "RootImage"]
+        ),
+        *(
+            (name, "x")
+            for name in ["CapabilityBoundingSet", "ReadWritePaths", "Slice", "EnvironmentFile", "LoadCredential"]
+        ),
+        *((name, "4") for name in ["LimitNICE", "LimitRTPRIO", "CPUSchedulingPriority"]),
+        *(
+            (name, value)
+            for name in ["NoNewPrivileges", "PrivateTmp", "ProtectClock"]
+            for value in (False, "no", "", "0")
+        ),
+        *(("SystemCallFilter", value) for value in ["", "@privileged", "mount", "~@x\nUser=root"]),
+        *(("RestrictAddressFamilies", value) for value in ["", "AF_PACKET", "none"]),
+        *(("Nice", value) for value in ["-5", 20, "\u0665"]),
+        *(("OOMScoreAdjust", value) for value in ["-1", 1001]),
+        *(("CPUSchedulingPolicy", value) for value in ["fifo", "rr"]),
+        *(("InaccessiblePaths", value) for value in ["", "/a\\", "/%h", "/a\nUser=root", "a", ["/a", ""]]),
+        *(("MemoryHigh", value) for value in ["", "1G\nUser=root", "1G\\", None, {}, True]),
+        *(("user", "root"), ("Nice=5\nUser", "root"), ("", "")),
+    ],
+)
+def test_what_could_give_a_server_more_is_refused_by_name_with_a_way_out(pure, name, value):
+    with pytest.raises(pure.RequestError, match="node_unit_properties") as caught:
+        pure.checked_properties({name: value})
+    assert caught.value.code == "refused"
+    assert f"set no {name}=" in str(caught.value)
+
+
+CONFIGURATION = {"slices": ["gpu"]}
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "expected"),
+    [
+        ({}, []),
+        ({"isolate_tmp": None, "readonly_paths": [], "slice": "", "working_directory": ""}, []),
+        ({"isolate_tmp": True, "isolate_devices": False}, ["PrivateTmp=yes", "PrivateDevices=no"]),
+        (
+            {"readonly_paths": ["/srv/a b"], "readwrite_paths": ["-/srv/100%", "/srv/$x"]},
+            ['ReadOnlyPaths="/srv/a b"', 'ReadWritePaths=-"/srv/100%%"', 'ReadWritePaths="/srv/$x"'],
+        ),
+        ({"working_directory": "/srv/100%/a b"}, ["WorkingDirectory=/srv/100%%/a b"]),
+        ({"slice": "jupyterhub-singleuser-gpu"}, ["Slice=jupyterhub-singleuser-gpu.slice"]),
+        ({"slice": "jupyterhub-singleuser.slice"}, ["Slice=jupyterhub-singleuser.slice"]),
+        ({"slice": "gpu.slice"}, ["Slice=gpu.slice"]),
+    ],
+)
+def test_where_a_server_may_go_becomes_settings_of_the_unit(pure, sandbox, expected):
+    assert pure.checked_sandbox(sandbox, CONFIGURATION) == expected
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "code"),
+    [
+        (None, "invalid"),
+        ({"BindPaths": "/root"}, "invalid"),
+        ({"isolate_tmp": "no"}, "invalid"),
+        *(({"slice": name}, "refused") for name in ["system", "gpu-2", "jupyterhub-singleuserx", "-", "a\nUser=root"]),
+        *(
+            ({key: paths}, "invalid")
+            for key in ("readonly_paths", "readwrite_paths")
+            for paths in ["/srv", [""], ["srv"], ["/a:/b"], ["/a\n"], ["/a\\"], ['/a"'], [7]]
+        ),
+        *(({"working_directory": path}, "invalid") for path in ["~", "srv", "/a\\", "/a\nUser=root", 7]),
+    ],
+)
+def test_a_place_that_makes_no_sense_is_refused(pure, sandbox, code):
+    with pytest.raises(pure.RequestError) as caught:
+        pure.checked_sandbox(sandbox, CONFIGURATION)
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

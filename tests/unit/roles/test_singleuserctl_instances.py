@@ -11,6 +11,7 @@ import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from libcloudspawner.providers.base import LaunchRequest, Limits, ProviderError, State
@@ -51,6 +52,14 @@ def test_the_programs_of_the_environment_come_first(host):
     host.start()
     bin_folder = host.helper.ENVIRONMENTS / "default-0123/bin"
     assert f'PATH="{bin_folder}:' in (host.helper.ENVIRONMENT_FILES / "alice.env").read_text()
+
+
+def test_what_a_user_installs_goes_into_the_home_and_apart_for_each_environment(host):
+    host.start()
+    base = Path(host.accounts["jupyter-alice"].pw_dir) / ".local/environments/default"
+    assert f'PYTHONUSERBASE="{base}"' in (host.helper.ENVIRONMENT_FILES / "alice.env").read_text()
+    drop_in = host.helper.DROP_INS / "jupyterhub-singleuser@alice.service.d/instance.conf"
+    assert f'mkdir -p "{base}/lib/python3.11/site-packages"' in drop_in.read_text()
 
 
 def test_the_unit_runs_as_the_account_with_the_limits(host):

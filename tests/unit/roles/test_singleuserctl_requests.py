@@ -20,6 +20,7 @@ JSON = st.recursive(
     max_leaves=5,
 )
 FIELDS = ["user", "server", "account", "address", "environment", "command", "variables", "limits", "request", "lines"]
+FIELDS += ["sandbox", "properties"]
 
 
 def test_the_helper_needs_nothing_but_python(pure):

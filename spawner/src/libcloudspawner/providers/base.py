@@ -29,11 +29,13 @@ class State(enum.Enum):
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that an instance may use; ``None`` is no limit."""
+    """The most that an instance may use, and what is kept for it; ``None`` is no limit, or nothing."""
 
     memory_bytes: int | None = None
     cpus: float | None = None
     tasks: int | None = None
+    memory_guarantee_bytes: int | None = None
+    cpu_guarantee: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Provider(ABC):
     BIND_ADDRESS: ClassVar[str] = "127.0.0.1"
     PORT: ClassVar[int] = 0
     ACCOUNT: ClassVar[str] = "jupyter-{USERNAME}"
+    # What is kept for a server unless the administrator says otherwise; nothing where a size has what it has.
+    MEMORY_GUARANTEE_BYTES: ClassVar[int | None] = None
     # A listing this old, in seconds, will do for an instance that runs, and for one that is being started.
     POLL_LISTING_SECONDS: ClassVar[float] = 5.0
     WATCH_LISTING_SECONDS: ClassVar[float] = 1.0

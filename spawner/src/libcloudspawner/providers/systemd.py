@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
@@ -14,18 +15,30 @@ T = TypeVar("T")
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
+_HELPERS_WORDS = {"user_workingdir": "working_directory"}
 
 
 class SystemdProvider(Provider):
     """Asks ``jupyterhub-singleuserctl`` at its socket; each call is one connection, one request, one answer."""
 
     SETTINGS = ("hub_id", "control_socket")
+    PLACEMENT = (
+        "unit_extra_properties",
+        "isolate_tmp",
+        "isolate_devices",
+        "readonly_paths",
+        "readwrite_paths",
+        "slice",
+        "user_workingdir",
+    )
+    MEMORY_GUARANTEE_BYTES = 1024**3
 
     def __init__(self, hub_id: str, control_socket: str) -> None:
         self._hub = hub_id
         self._control_socket = control_socket
 
     def create(self, request: LaunchRequest) -> Instance:
+        sandbox = {_HELPERS_WORDS.get(name, name): value for name, value in request.placement.items()}
         return self._ask(
             lambda answer: _instance(answer["instance"]),
             action="start",
@@ -38,11 +51,9 @@ class SystemdProvider(Provider):
             environment=request.image,
             command=list(request.command),
             variables=dict(request.environment),
-            limits={
-                "memory_bytes": request.limits.memory_bytes,
-                "cpus": request.limits.cpus,
-                "tasks": request.limits.tasks,
-            },
+            limits=asdict(request.limits),
+            properties=sandbox.pop("unit_extra_properties", {}),
+            sandbox=sandbox,
         )
 
     def list(self) -> list[Instance]:
