@@ -3,14 +3,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
+from playbook import run_playbook
 
-ROOT = Path(__file__).parents[3]
 FILES = ["/etc/jupyterhub/jupyterhub_config.py", "/etc/jupyterhub/secrets/secret_config.py"]
 DROP_IN = "/etc/jupyterhub/jupyterhub_config.d/10-test.py"
 
@@ -20,15 +15,7 @@ def play(pytestconfig):
     """Run the playbook on the host again, with other variables."""
 
     def play(*arguments, **variables):
-        command = ["ansible-playbook", "playbooks/site.yml", "--inventory", pytestconfig.option.ansible_inventory]
-        command += ["--extra-vars", json.dumps(variables), *arguments]
-        collections = str(ROOT / "playbooks/collections")
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_PIPELINING": "true"}
-        # So that messages stand in the output as they are.
-        environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-        # Which of the two a failure goes to is a setting of Ansible's.
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False, text=True, **output)
+        return run_playbook(pytestconfig.option.ansible_inventory, "site", *arguments, **variables)
 
     return play
 
@@ -81,3 +68,13 @@ def test_a_port_that_something_else_listens_on_is_refused(host, play):
         host.check_output("systemctl stop listener")
     assert result.returncode != 0
     assert "Something else than the hub's proxy listens on port 8123 already" in result.stdout
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_every_mistake_is_told_at_once_before_anything_changes(play):
+    result = play(hub_htp_port=1, node_port_first=5, hub_cpu_limit="lots", hub_active_server_limit=7)
+    assert result.returncode != 0
+    assert "did you mean hub_http_port?" in result.stdout
+    assert "node_port_first and node_port_last must name a range" in result.stdout
+    assert "argument 'hub_cpu_limit' is of type str" in result.stdout
+    assert "changed=0" in result.stdout
