@@ -34,9 +34,10 @@ faults: setup ## Kill, cut off and overrun hubs beside a fake cloud
 sanity: setup ## Run ansible-test sanity alone
 	tools/sanity.sh
 
-molecule: setup ## Set up a Debian host in a container and test it whole
+molecule: setup ## Set up Debian hosts in containers, test them whole, and tear one down
 	molecule test -s default --no-command-borders
 	molecule test -s minimal --no-command-borders
+	molecule test -s teardown --no-command-borders
 
 openstack: setup ## Test machines in a real OpenStack, in a container (half an hour and more)
 	molecule test -s openstack --no-command-borders

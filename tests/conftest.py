@@ -6,17 +6,16 @@ The browser is Debian's Chromium, driven by Playwright; screenshots go to build/
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hub import Hub, hub_address
+from playbook import run_playbook
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Page
@@ -52,16 +51,7 @@ def play(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedProce
     """Run the playbook on the host again, with other variables."""
 
     def play(*arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        command = ["ansible-playbook", "playbooks/site.yml", "--inventory", pytestconfig.option.ansible_inventory]
-        command += ["--extra-vars", json.dumps(variables), *arguments]
-        collections = str(ROOT / "playbooks/collections")
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_PIPELINING": "true"}
-        # So that messages stand in the output as they are.
-        environment |= {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-        # Which of the two a failure goes to is a setting of Ansible's.
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        return run_playbook(pytestconfig.option.ansible_inventory, "site", *arguments, **variables)
 
     return play
 

@@ -20,7 +20,7 @@ from antsibull_docs_parser.parser import Context, parse
 ROOT = Path(__file__).parents[1]
 COLLECTION = "libcloudspawner.jupyterhub"
 ROLES = ("hub", "node")
-MODULES = ("singleuser", "singleuser_info")
+MODULES = ("singleuser", "singleuser_info", "instance_info")
 
 
 class Readable(MDFormatter):

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
 FILES = ["/etc/jupyterhub/jupyterhub_config.py", "/etc/jupyterhub/secrets/secret_config.py"]
 DROP_IN = "/etc/jupyterhub/jupyterhub_config.d/10-test.py"
 
@@ -60,3 +57,13 @@ def test_a_port_that_something_else_listens_on_is_refused(host, play):
         host.check_output("systemctl stop listener")
     assert result.returncode != 0
     assert "Something else than the hub's proxy listens on port 8123 already" in result.stdout
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_every_mistake_is_told_at_once_before_anything_changes(play):
+    result = play(hub_htp_port=1, node_port_first=5, hub_cpu_limit="lots", hub_active_server_limit=7)
+    assert result.returncode != 0
+    assert "did you mean hub_http_port?" in result.stdout
+    assert "node_port_first and node_port_last must name a range" in result.stdout
+    assert "argument 'hub_cpu_limit' is of type str" in result.stdout
+    assert "changed=0" in result.stdout

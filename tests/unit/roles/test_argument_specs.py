@@ -17,7 +17,9 @@ def role(request):
 
 @pytest.fixture
 def options(role):
-    return yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    """Those of all entry points."""
+    entry_points = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"].values()
+    return {name: option for entry_point in entry_points for name, option in entry_point.get("options", {}).items()}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from traitlets.config import Config
@@ -26,18 +27,20 @@ def templar(**variables):
 
 
 def refusal(**variables):
-    """What the first check says that refuses the variables; empty if none does."""
-    facts = {"service_mgr": "systemd", "python": {"version_info": [3, 11, 2, "final", 0]}}
-    defaults = {"hub_admin_users": ["ada"], "ansible_facts": facts, "groups": {}, "inventory_hostname": "hub"}
-    for task in load(ROLE / "tasks/preflight.yml"):
-        if "ansible.builtin.assert" not in task or "__hub_ancestor" in str(task):
-            continue
-        check = task["ansible.builtin.assert"]
-        known = templar(**{**defaults, **task.get("vars", {}), **variables})
-        conditions = [task["when"]] if isinstance(task.get("when"), str) else task.get("when", [])
-        if all(map(known.evaluate_conditional, conditions)) and not all(map(known.evaluate_conditional, check["that"])):
-            return known.template(check["fail_msg"])
-    return ""
+    """What the checks say that refuse the variables; empty if none does."""
+    found = {"__hub_ancestor": {"files": []}, "__hub_port": {}, "__hub_nodejs": {}, "_hub_nodejs_minimum": "18"}
+    defaults = {"hub_admin_users": ["ada"], "groups": {}, "inventory_hostname": "hub", **found}
+    task = load(ROLE / "tasks/problems.yml")[-1]
+    known = templar(**{**defaults, **task["vars"], **variables})
+    said = []
+    for check in task["libcloudspawner.jupyterhub.preflight"]["checks"]:
+        conditions = check["that"] if isinstance(check["that"], list) else [check["that"]]
+        try:
+            if not all(map(known.evaluate_conditional, conditions)):
+                said.append(known.template(check["otherwise"]))
+        except AnsibleError:
+            assert said, "a check must not break where no other one says why"
+    return "\n".join(said)
 
 
 def configuration(template, **variables):
@@ -145,6 +148,24 @@ def test_hub_config_wins_over_the_variable_of_the_same_setting():
     config = configuration(SHARED, **variables)
     config.merge(configuration(SECRET, **variables))
     assert config.JupyterHub.db_url == "sqlite:///own.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("  Installed: (none)\n  Candidate: 12.22.9~dfsg-1ubuntu3", "is version 12.22.9, and the proxy needs 18"),
+        ("  Installed: 16.20.2-1nodesource1\n  Candidate: 18.19.0+dfsg-6", "is version 16.20.2"),
+        ("  Installed: (none)\n  Candidate: 18.19.0+dfsg-6~deb12u2", ""),
+        ("  Installed: (none)\n  Candidate: (none)", ""),
+    ],
+)
+def test_a_node_js_that_is_too_old_for_the_proxy_is_refused(said, words):
+    assert words in refusal(__hub_nodejs={"stdout": said})
+    assert bool(words) == bool(refusal(__hub_nodejs={"stdout": said}))
+
+
+def test_a_module_that_would_hide_the_spawner_is_refused():
+    assert "hide the spawner" in refusal(hub_userdata_module="/srv/libcloudspawner/")
 
 
 @pytest.mark.parametrize("variable", ["hub_config", "hub_config_secret"])

@@ -17,11 +17,18 @@ def registered(text):
     return {*re.findall(r"register: (__\w+)", text), *re.findall(r"^ +(__\w+):", text, re.M)}
 
 
+def with_imports(path):
+    """The text of a file of tasks and of those that it imports."""
+    text = path.read_text()
+    imported = re.findall(r"import_tasks:\n +file: (\S+)", text)
+    return "\n".join([text, *(with_imports(path.with_name(name)) for name in imported)])
+
+
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 def test_what_a_tag_uses_is_registered_under_it(role):
     phases = yaml.safe_load((role / "tasks/main.yml").read_text())
     tags = {phase["ansible.builtin.import_tasks"]["file"]: set(phase.get("tags", [])) for phase in phases}
-    texts = {name: (role / "tasks" / name).read_text() for name in tags}
+    texts = {name: with_imports(role / "tasks" / name) for name in tags}
     known = {
         tag: {name for file, text in texts.items() if tags[file] & {tag, "always"} for name in registered(text)}
         for tag in set().union(*tags.values())
@@ -30,7 +37,7 @@ def test_what_a_tag_uses_is_registered_under_it(role):
         (tag, name)
         for file, text in texts.items()
         for tag in tags[file]
-        for name in re.findall(r"__[a-z]\w+", text)
+        for name in re.findall(rf"__{role.name}_\w+", text)
         if name not in known[tag]
     }
     assert missing == set()

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A mirror for hosts that reach nothing else: HTTPS with a certificate of a private authority.
+
+usage: mirror.py ADDRESS FOLDER
+
+It fetches ``/fetch/HOST/PATH`` from where this machine gets it, and notes each request in ``FOLDER/requests.log``.
+``FOLDER/ca.crt`` is what its clients have to trust.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+PORT = 8443
+PASSED_ON = ("Accept", "If-None-Match", "If-Modified-Since", "Range", "User-Agent")
+
+
+def make_certificates(address: str, folder: Path) -> None:
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl(
+        "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", "-subj", "/CN=A private authority"
+    )
+    openssl("req", *key, "-keyout", "mirror.key", "-out", "mirror.csr", "-subj", "/CN=mirror")
+    (folder / "names").write_text(f"subjectAltName=IP:{address}\n")
+    issue = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "30")
+    openssl("x509", "-req", "-in", "mirror.csr", "-out", "mirror.crt", *issue)
+
+
+class Mirror(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.0"
+    folder: Path
+
+    def do_GET(self) -> None:
+        with (self.folder / "requests.log").open("a") as log:
+            log.write(f"{self.path}\n")
+        host, _, path = self.path.removeprefix("/fetch/").partition("/")
+        scheme = "http" if host.startswith("deb.") else "https"
+        headers = {name: value for name in PASSED_ON if (value := self.headers.get(name))}
+        if "/simple/" in path:
+            headers["Accept"] = "text/html"
+        request = urllib.request.Request(f"{scheme}://{host}/{path}", headers=headers)
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            self.send_response(answer.status)
+            is_page = answer.headers.get_content_type() == "text/html"
+            for name in (
+                "Content-Type",
+                "Content-Range",
+                "ETag",
+                "Last-Modified",
+                *([] if is_page else ["Content-Length"]),
+            ):
+                if value := answer.headers.get(name):
+                    self.send_header(name, value)
+            self.end_headers()
+            if is_page:
+                self.wfile.write(re.sub(rb'href="https?://', b'href="/fetch/', answer.read()))
+            else:
+                shutil.copyfileobj(answer, self.wfile)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def main() -> None:
+    address, Mirror.folder = sys.argv[1], Path(sys.argv[2])
+    make_certificates(address, Mirror.folder)
+    server = ThreadingHTTPServer((address, PORT), Mirror)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Mirror.folder / "mirror.crt", Mirror.folder / "mirror.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run a playbook of the collection on the hosts of a scenario, as an operator would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_playbook(
+    inventory: str, playbook: str, *arguments: str, home: Path | None = None, **variables: Any
+) -> subprocess.CompletedProcess[str]:
+    """A playbook of the collection by its name, or a file; with ``home``, of the collection that is installed there."""
+    # So that messages stand in the output as they are.
+    settings = {"CALLBACK_RESULT_FORMAT": "json", "FORCE_COLOR": "0", "NOCOLOR": "1", "PIPELINING": "true"}
+    settings |= {} if home else {"COLLECTIONS_PATH": str(ROOT / "playbooks/collections")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {f"ANSIBLE_{name}": value for name, value in settings.items()}
+    environment |= {"HOME": str(home)} if home else {}
+    name = playbook if "/" in playbook else f"libcloudspawner.jupyterhub.{playbook}"
+    command = ["ansible-playbook", name, "--inventory", str(Path(inventory).absolute())]
+    command += ["--extra-vars", json.dumps(variables), *arguments]
+    # Which of the two a failure goes to is a setting of Ansible's.
+    output = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, cwd=home or ROOT, env=environment, check=False, text=True, **output)

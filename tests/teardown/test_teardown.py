@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the collection's tarball installs works, and the playbook teardown removes it and nothing else.
+
+The tests follow each other: each begins where the one before ended.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import testinfra
+from playbook import run_playbook
+
+HOST_STATE = Path(__file__).with_name("host_state.py").read_text(encoding="utf-8")
+HOME = Path(__file__).parents[2] / "build/teardown"
+OWN_FILE = "/etc/jupyterhub/jupyterhub_config.d/own.py"
+
+
+@pytest.fixture
+def teardown(pytestconfig):
+    """Run the playbook from the installed collection, in a folder that holds nothing else."""
+
+    def run(*arguments, **variables):
+        result = run_playbook(pytestconfig.option.ansible_inventory, "teardown", *arguments, home=HOME, **variables)
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+    return run
+
+
+def differences(host):
+    """What is not as it was before the installation."""
+    before = json.loads((HOME / "before.json").read_text())
+    assert len(before) > 5000
+    after = json.loads(host.check_output("python3 -c %s", HOST_STATE))
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def test_everything_was_downloaded_from_the_mirror_and_nothing_else_can_be_reached(host):
+    name = host.check_output("hostname")
+    mirror = testinfra.get_host(f"docker://{name}-mirror")
+    asked = {line.split("/")[2] for line in mirror.file("/root/requests.log").content_string.splitlines()}
+    assert {"pypi.org", "deb.debian.org", "registry.npmjs.org"} <= asked
+    reach = "python3 -c 'import socket; socket.create_connection((\"%s\", %s), timeout=5)'"
+    assert host.run(reach % ("10.88.0.10", 8443)).succeeded
+    assert host.run(reach % ("deb.debian.org", 80)).failed
+    # Only the downloads trust the authority.
+    assert "private authority" not in host.check_output("cat /etc/ssl/certs/ca-certificates.crt")
+
+
+def test_the_hub_of_the_tarball_starts_servers(hub, host):
+    hub.start("ada")
+    hub.kernel("ada").run("open('kept.txt', 'w').write('here')")
+    assert host.service("jupyterhub-singleuser@ada").is_running
+    assert "package nodejs" in differences(host)
+
+
+def test_check_mode_tears_nothing_down(hub, host, teardown):
+    teardown("--check")
+    assert hub.server("ada")["ready"]
+    assert host.package("nodejs").is_installed
+
+
+def test_homes_with_their_accounts_and_the_operators_own_files_stay_and_nothing_else_does(host, teardown):
+    host.check_output("echo '# mine' > %s", OWN_FILE)
+    host.check_output("rm /etc/systemd/system/jupyterhub-proxy.service")  # half of a hub is torn down as well
+
+    said = teardown()
+
+    assert host.file("/home/jupyter-ada/kept.txt").content_string == "here"
+    left = [name for name in differences(host) if not name.startswith("file /home/jupyter-ada")]
+    assert left == sorted(
+        [
+            "account jupyter-ada",
+            "group jupyter-ada",
+            *(f"file /etc/{name}" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")),
+            *(f"file {parent}" for parent in [OWN_FILE, *map(str, list(Path(OWN_FILE).parents)[:2])]),
+            "file /var/lib/jupyterhub-singleuser",
+            "file /var/lib/jupyterhub-singleuser/accounts",
+            "file /var/lib/jupyterhub-singleuser/accounts/jupyter-ada",
+        ]
+    )
+    assert "the accounts jupyter-ada with their homes" in said
+    assert OWN_FILE in said
+    assert host.run("pgrep --uid jupyter-ada").stdout == ""
+
+
+def test_a_second_teardown_changes_nothing(host, teardown):
+    assert "changed=0" in teardown()
+
+
+def test_with_the_homes_gone_the_host_is_as_it_was_before(host, teardown):
+    host.check_output("rm -r /etc/jupyterhub")
+    teardown(teardown_homes=True)
+    assert differences(host) == []
+    assert "changed=0" in teardown(teardown_homes=True)
