@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -15,7 +16,9 @@ ASK = (
     "connection.sendall(sys.argv[1].encode() + b'\\n')\n"
     "print(connection.makefile().readline())"
 )
-SLEEP = ["/bin/sleep", "1000"]
+# A server that notes where it is and what it sees there.
+SEEN = "/home/jupyter-own/seen"
+LOOK = ["/bin/sh", "-c", f"{{ pwd; ls /tmp /dev; echo end; }} >{SEEN}; exec sleep 1000"]
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def start(ask, hub):
 
     def start(**settings):
         request = {"request": "r", "user": "own", "account": "jupyter-own", "environment": "default", "variables": {}}
-        return ask(action="start", instance="own", **{"command": SLEEP, **request, **settings})
+        return ask(action="start", instance="own", **{"command": LOOK, **request, **settings})
 
     yield start
     ask(action="stop", instance="own")
@@ -63,7 +66,7 @@ def test_a_path_that_was_opened_can_be_written_but_for_what_is_read_only_in_it(a
 
 
 def test_a_property_holds_with_the_users_name_filled_in(ada, shared):
-    assert ada.run("import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))") == "(2048, 4096)"
+    assert ada.run("import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))") == "(4096, 4096)"
     assert ada.run(f"import os\ntry: os.listdir('{shared}/closed-to-ada')\nexcept OSError: print('closed')") == "closed"
 
 
@@ -80,24 +83,32 @@ def test_a_property_that_could_raise_privilege_is_refused_and_starts_nothing(hos
     assert host.run("ls /etc/jupyterhub-singleuser/own.env").failed
 
 
-def test_temporary_files_and_devices_are_the_hosts_when_that_is_asked_for(host, start):
-    start(sandbox={"isolate_tmp": False, "isolate_devices": False})
-    pid = host.service("jupyterhub-singleuser@own").systemd_properties["MainPID"]
-    host.check_output("touch /tmp/of-host && mknod --mode=666 /dev/of-host c 1 3")
+def seen(host):
+    """What the server noted."""
+    deadline = time.monotonic() + 30
+    while "end" not in (words := host.run("cat %s", SEEN).stdout.split()):
+        assert time.monotonic() < deadline, words
+        time.sleep(0.2)
+    return words
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_temporary_files_and_devices_are_the_hosts_only_when_that_is_asked_for(host, start, isolated):
+    host.check_output("rm --force %s && touch /tmp/file-of-host && mknod --mode=666 /dev/device-of-host c 1 3", SEEN)
     try:
-        assert host.run(f"test -e /proc/{pid}/root/tmp/of-host && test -e /proc/{pid}/root/dev/of-host").succeeded
+        start(sandbox={"isolate_tmp": isolated, "isolate_devices": isolated})
+        of_host = {"file-of-host", "device-of-host"} & set(seen(host))
     finally:
-        host.check_output("rm /tmp/of-host /dev/of-host")
+        host.check_output("rm /tmp/file-of-host /dev/device-of-host")
+    assert of_host == (set() if isolated else {"file-of-host", "device-of-host"})
 
 
 def test_a_server_runs_where_and_in_the_slice_that_was_asked_for(host, start):
-    answer = start(sandbox={"working_directory": "/usr/share", "slice": "jupyterhub-singleuser-gpu"})
-    pid = answer["instance"]["pid"]
-    assert host.check_output(f"readlink /proc/{pid}/cwd") == "/usr/share"
-    assert (
-        "/jupyterhub-singleuser.slice/jupyterhub-singleuser-gpu.slice/"
-        in host.file(f"/proc/{pid}/cgroup").content_string
-    )
+    host.check_output("rm --force %s", SEEN)
+    start(sandbox={"working_directory": "/usr/share", "slice": "jupyterhub-singleuser-gpu"})
+    assert seen(host)[0] == "/usr/share"
+    properties = host.service("jupyterhub-singleuser@own").systemd_properties
+    assert "/jupyterhub-singleuser.slice/jupyterhub-singleuser-gpu.slice/" in properties["ControlGroup"]
 
 
 def test_a_slice_outside_of_the_servers_own_is_refused(start):
