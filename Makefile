@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit faults sanity molecule openstack bench bench-cloud docs lock clean
+.PHONY: help setup demo demo-down test lint unit faults sanity molecule vm openstack bench bench-cloud docs lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -38,6 +38,9 @@ molecule: setup ## Set up Debian hosts in containers, test them whole, and tear 
 	molecule test -s default --no-command-borders
 	molecule test -s minimal --no-command-borders
 	molecule test -s teardown --no-command-borders
+
+vm: setup ## Test limits and guarantees on cgroup v2, in a virtual machine (ten minutes)
+	molecule test -s vm --no-command-borders
 
 openstack: setup ## Test machines in a real OpenStack, in a container (half an hour and more)
 	molecule test -s openstack --no-command-borders
