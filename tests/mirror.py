@@ -45,7 +45,7 @@ class Mirror(BaseHTTPRequestHandler):
         with (self.folder / "requests.log").open("a") as log:
             log.write(f"{self.path}\n")
         host, _, path = self.path.removeprefix("/fetch/").partition("/")
-        scheme = "http" if host.startswith("deb.") else "https"
+        scheme = "http" if re.search("/(dists|pool)/", path) else "https"
         headers = {name: value for name in PASSED_ON if (value := self.headers.get(name))}
         if "/simple/" in path:
             headers["Accept"] = "text/html"

@@ -32,7 +32,7 @@ prepare() {
   base=$(tools/rootfs.sh bookworm)
   folder=$cache/vm-$({
     echo "$base $disk_mib"
-    find roles/node roles/environment templates/jupyterhub-singleuser@.service.j2 playbooks/site.yml molecule/vm/inventory.yml \
+    find roles/node roles/environment templates/jupyterhub-singleuser@.service.j2 playbooks/site.yml molecule/vm/inventory/hosts.yml \
       tools/vm.sh -type f -not -name '*.pyc' -print0 | sort --zero-terminated | xargs --null sha256sum
   } | sha256sum | cut -c1-12)
 }
@@ -51,7 +51,7 @@ build() {
   trap 'docker rm --force --volumes "$name" >/dev/null 2>&1 || true; as_root rm -rf "$work"' EXIT
   docker rm --force --volumes "$name" >/dev/null 2>&1 || true
   tools/host.sh "$name" bookworm
-  ansible-playbook playbooks/site.yml --inventory molecule/vm/inventory.yml </dev/null 2>&1 | narrate >&2
+  ansible-playbook playbooks/site.yml --inventory molecule/vm/inventory/hosts.yml </dev/null 2>&1 | narrate >&2
 
   # What the disk needs to be found before udev runs, and for a way in.
   in_container install --directory /etc/initramfs-tools/conf.d
