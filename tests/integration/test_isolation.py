@@ -112,7 +112,7 @@ def test_what_a_user_installs_is_there_after_a_restart_and_can_break_neither_ser
     assert "Will not install to the user site" in refused
     # As by hand, past pip.
     for name in ("tornado", "jupyter_server", "ipykernel"):
-        host.check_output(f"cd {packages} && mkdir {name} && echo 'raise SystemExit(1)' >{name}/__init__.py")
+        host.check_output(f"cd {packages} && mkdir -p {name} && echo 'raise SystemExit(1)' >{name}/__init__.py")
     hub.stop("carol")
 
     hub.start("carol", userserver_size="large")
