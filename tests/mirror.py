@@ -60,16 +60,23 @@ class Mirror(BaseHTTPRequestHandler):
             self.send_error(502, str(error))
             return
         with answer:
-            is_file = "Content-Length" in answer.headers and answer.headers.get_content_type() != "text/html"
-            page = b"" if is_file else re.sub(rb'href="https?://', b'href="/fetch/', answer.read())
+            is_page = (
+                re.search("html|json", answer.headers.get_content_type()) or "Content-Length" not in answer.headers
+            )
+            page = self.with_links_here(answer.read()) if is_page else b""
             self.send_response(answer.status)
             for name in HANDED_BACK:
                 if value := answer.headers.get(name):
                     self.send_header(name, value)
-            self.send_header("Content-Length", answer.headers["Content-Length"] if is_file else str(len(page)))
+            self.send_header("Content-Length", str(len(page)) if is_page else answer.headers["Content-Length"])
             self.end_headers()
             self.wfile.write(page)
             shutil.copyfileobj(answer, self.wfile)
+
+    def with_links_here(self, page: bytes) -> bytes:
+        """A page of an index whose files are to be fetched from here too."""
+        here = f"https://{self.headers['Host']}/fetch/".encode()
+        return re.sub(rb'((?:href=|"tarball": ?)")https?://', rb"\1" + here, page)
 
     def do_HEAD(self) -> None:
         self.do_GET()
