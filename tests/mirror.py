@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 PORT = 8443
+HANDED_BACK = ("Content-Type", "Content-Range", "ETag", "Last-Modified")
 PASSED_ON = ("Accept", "If-None-Match", "If-Modified-Since", "Range", "User-Agent")
 
 
@@ -38,7 +39,7 @@ def make_certificates(address: str, folder: Path) -> None:
 
 
 class Mirror(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.0"
+    protocol_version = "HTTP/1.1"
     folder: Path
 
     def do_GET(self) -> None:
@@ -49,28 +50,33 @@ class Mirror(BaseHTTPRequestHandler):
         headers = {name: value for name in PASSED_ON if (value := self.headers.get(name))}
         if "/simple/" in path:
             headers["Accept"] = "text/html"
-        request = urllib.request.Request(f"{scheme}://{host}/{path}", headers=headers)
         try:
-            answer = urllib.request.urlopen(request, timeout=60)
+            answer = urllib.request.urlopen(
+                urllib.request.Request(f"{scheme}://{host}/{path}", headers=headers, method=self.command), timeout=60
+            )
         except urllib.error.HTTPError as error:
             answer = error
+        except OSError as error:
+            self.send_error(502, str(error))
+            return
         with answer:
+            is_page = (
+                re.search("html|json", answer.headers.get_content_type()) or "Content-Length" not in answer.headers
+            )
+            page = self.with_links_here(answer.read()) if is_page else b""
             self.send_response(answer.status)
-            is_page = answer.headers.get_content_type() == "text/html"
-            for name in (
-                "Content-Type",
-                "Content-Range",
-                "ETag",
-                "Last-Modified",
-                *([] if is_page else ["Content-Length"]),
-            ):
+            for name in HANDED_BACK:
                 if value := answer.headers.get(name):
                     self.send_header(name, value)
+            self.send_header("Content-Length", str(len(page)) if is_page else answer.headers["Content-Length"])
             self.end_headers()
-            if is_page:
-                self.wfile.write(re.sub(rb'href="https?://', b'href="/fetch/', answer.read()))
-            else:
-                shutil.copyfileobj(answer, self.wfile)
+            self.wfile.write(page)
+            shutil.copyfileobj(answer, self.wfile)
+
+    def with_links_here(self, page: bytes) -> bytes:
+        """A page of an index whose files are to be fetched from here too."""
+        here = f"https://{self.headers['Host']}/fetch/".encode()
+        return re.sub(rb'((?:href=|"tarball": ?)")https?://', rb"\1" + here, page)
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -85,7 +91,7 @@ def main() -> None:
     server = ThreadingHTTPServer((address, PORT), Mirror)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Mirror.folder / "mirror.crt", Mirror.folder / "mirror.key")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.serve_forever()
 
 

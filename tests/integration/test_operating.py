@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def servers(hub):
 
 def row(output, *words):
     """The line of the status that holds these words, as its cells."""
-    lines = [json.loads(line.strip().rstrip(",")) for line in output.splitlines() if line.strip().startswith('"')]
+    lines = re.findall(r'^ +"(.*?)",?$', output, re.M)
     (found,) = [line for line in lines if all(word in line for word in words)]
     return re.split(r"  +", found)
 
