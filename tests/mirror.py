@@ -29,12 +29,12 @@ def make_certificates(address: str, folder: Path) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(
-        "req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", "-subj", "/CN=A private authority"
-    )
+    # Python 3.13 and newer insist on the extensions that RFC 5280 asks for.
+    authority = ("-subj", "/CN=A private authority", "-addext", "keyUsage=critical,keyCertSign")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", *authority)
     openssl("req", *key, "-keyout", "mirror.key", "-out", "mirror.csr", "-subj", "/CN=mirror")
-    (folder / "names").write_text(f"subjectAltName=IP:{address}\n")
-    issue = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "30")
+    (folder / "extensions").write_text(f"subjectAltName=IP:{address}\nauthorityKeyIdentifier=keyid\n")
+    issue = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions", "-days", "30")
     openssl("x509", "-req", "-in", "mirror.csr", "-out", "mirror.crt", *issue)
 
 
