@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A mirror for hosts that reach nothing else: HTTPS with a certificate of a private authority.
 
-usage: mirror.py ADDRESS FOLDER
+usage: mirror.py NAME ADDRESS FOLDER
 
 It fetches ``/fetch/HOST/PATH`` from where this machine gets it, and notes each request in ``FOLDER/requests.log``.
 ``FOLDER/ca.crt`` is what its clients have to trust.
@@ -24,7 +24,7 @@ HANDED_BACK = ("Content-Type", "Content-Range", "ETag", "Last-Modified")
 PASSED_ON = ("Accept", "If-None-Match", "If-Modified-Since", "Range", "User-Agent")
 
 
-def make_certificates(address: str, folder: Path) -> None:
+def make_certificates(name: str, folder: Path) -> None:
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
@@ -33,7 +33,7 @@ def make_certificates(address: str, folder: Path) -> None:
     authority = ("-subj", "/CN=A private authority", "-addext", "keyUsage=critical,keyCertSign")
     openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "30", *authority)
     openssl("req", *key, "-keyout", "mirror.key", "-out", "mirror.csr", "-subj", "/CN=mirror")
-    (folder / "extensions").write_text(f"subjectAltName=IP:{address}\nauthorityKeyIdentifier=keyid\n")
+    (folder / "extensions").write_text(f"subjectAltName=DNS:{name}\nauthorityKeyIdentifier=keyid\n")
     issue = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions", "-days", "30")
     openssl("x509", "-req", "-in", "mirror.csr", "-out", "mirror.crt", *issue)
 
@@ -86,8 +86,9 @@ class Mirror(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    address, Mirror.folder = sys.argv[1], Path(sys.argv[2])
-    make_certificates(address, Mirror.folder)
+    name, address, folder = sys.argv[1:]
+    Mirror.folder = Path(folder)
+    make_certificates(name, Mirror.folder)
     server = ThreadingHTTPServer((address, PORT), Mirror)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(Mirror.folder / "mirror.crt", Mirror.folder / "mirror.key")
