@@ -8,7 +8,7 @@ import re
 from conftest import PASSWORD
 from playwright.sync_api import expect
 
-BOOT_SECONDS = 600
+BOOT_SECONDS = 1200
 
 
 def test_a_student_gets_a_machine_of_their_own(hub, page, screenshot):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hub import Hub
 
 CLOUD = json.loads((Path(__file__).parents[2] / "build/openstack.json").read_text())
-BOOT_SECONDS = 600
+BOOT_SECONDS = 1200
 
 
 def machines() -> dict[str, Any]:
