@@ -71,14 +71,29 @@ def test_a_log_of_nobody_is_refused_with_what_to_do(run):
     assert "-e user=ada" in result.stdout
 
 
-def test_the_guide_on_classes_starts_a_class_and_stops_it(hub, tmp_path, pytestconfig):
+@pytest.fixture
+def newcomers(hub):
+    """Users who have chosen nothing yet, and who are gone afterwards."""
+    users = []
+
+    def newcomers(names):
+        users.extend(names)
+        for name in names:
+            hub.call("DELETE", f"/users/{name}")
+            assert hub.call("POST", f"/users/{name}").ok
+
+    yield newcomers
+    for name in users:
+        hub.call("DELETE", f"/users/{name}")
+
+
+def test_the_guide_on_classes_starts_a_class_and_stops_it(hub, newcomers, tmp_path, pytestconfig):
     blocks = re.findall(r"```yaml\n(.*?)```", CLASS_GUIDE.read_text(encoding="utf-8"), re.S)
     start, stop = (yaml.safe_load(block) for block in blocks if "hosts: hubs" in block)
     students = start[0]["vars"]["students"]
-    for student in students:
-        hub.call("POST", f"/users/{student}")
-    for name, run, ready in (("start", start, True), ("stop", stop, False)):
-        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(run))
+    newcomers(students)
+    for name, play, ready in (("start", start, True), ("stop", stop, False)):
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(play))
         result = run_playbook(pytestconfig.option.ansible_inventory, str(tmp_path / f"{name}.yml"))
         assert result.returncode == 0, result.stdout
         assert [hub.server(student)["ready"] for student in students] == [ready] * len(students)
