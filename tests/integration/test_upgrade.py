@@ -14,11 +14,14 @@ DATABASE = "/var/lib/jupyterhub/jupyterhub.sqlite"
 
 FILL = """
 import sys
-from jupyterhub import orm
+from jupyterhub import orm, roles
 session = orm.new_session_factory(sys.argv[1])()
+for role in roles.get_default_roles():
+    roles.create_role(session, role)
 user = orm.User(name="from-five", admin=True)
-session.add(user)
+session.add_all([user, orm.OAuthClient(identifier="jupyterhub")])
 session.commit()
+roles.assign_default_roles(session, user)
 user.new_api_token(token=sys.argv[2], note="kept")
 """
 TOKEN = "fedcba9876543210fedcba9876543210"
@@ -59,6 +62,9 @@ def test_a_release_that_cannot_be_had_is_named_and_leaves_the_hub_as_it_is(hub, 
     assert result.returncode != 0
     assert "jupyterhub==6.999.0" in result.stdout
     assert release(hub) == pinned(CURRENT)
+    assert host.service("jupyterhub").systemd_properties["MainPID"] == before
+    # What was begun is cleared away by the next run.
+    assert play().returncode == 0
     assert host.service("jupyterhub").systemd_properties["MainPID"] == before
 
 
