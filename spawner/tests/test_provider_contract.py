@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from errno import EPERM
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from fakecloud import FakeCloud, Image, faults
 from fakes import TOKEN, Cloud, FakeProvider, HelperStub, driver_params, launch_request
+from libcloudspawner.providers import local
 from libcloudspawner.providers.base import Instance, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
+from libcloudspawner.providers.local import LocalProvider
 from libcloudspawner.providers.openstack import OpenStackProvider
 from libcloudspawner.providers.systemd import SystemdProvider
 
@@ -128,7 +133,48 @@ class OpenStackWorld(World):
         self._cloud.stop()
 
 
-WORLDS = {"fake": FakeWorld, "systemd": SystemdWorld, "openstack": OpenStackWorld}
+class LocalWorld(World):
+    """Real processes; what stands in for a server only sleeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        programs = folder / "environments/default/bin"
+        programs.mkdir(parents=True)
+        (programs / "python").symlink_to(sys.executable)
+        (programs / "jupyterhub-singleuser").write_text("import time\ntime.sleep(600)\n")
+        self._providers: list[LocalProvider] = []
+        self._system = pytest.MonkeyPatch()
+        self._is_cut = False
+
+    def provider(self, hub: str) -> Provider:
+        folder = self._folder
+        self._providers.append(LocalProvider(hub, str(folder / "instances"), str(folder / "environments")))
+        return self._providers[-1]
+
+    def refuse_next(self, message: str) -> None:
+        self._system.setattr(local.subprocess, "Popen", Mock(side_effect=OSError(EPERM, message)))
+
+    def garble_next(self) -> None:
+        pytest.skip("a process beside the hub has no answer that could be cut in half")
+
+    def cut(self) -> None:
+        self.close()
+        (self._folder / "instances").write_text("")
+
+    def write_log(self, name: str, lines: list[str]) -> None:
+        (log,) = (self._folder / "instances").glob(f"*/r-{name}.log")
+        log.write_text("\n".join(lines))
+
+    def close(self) -> None:
+        self._system.undo()
+        if not self._is_cut:
+            for provider in self._providers:
+                for instance in provider.list():
+                    provider.destroy(instance)
+        self._is_cut = True
+
+
+WORLDS = {"fake": FakeWorld, "systemd": SystemdWorld, "local": LocalWorld, "openstack": OpenStackWorld}
 
 ALICE = Instance("alice", "alice", "alice", "", "r-alice", State.RUNNING, "127.0.0.1", 1)
 CALLS = {

@@ -66,10 +66,12 @@ def check_unit_template(template: str) -> None:
 def filled(value: Any, user: str, user_id: int) -> Any:
     """A setting, or a list or dictionary of settings, with ``{USERNAME}`` and ``{USERID}`` filled in.
 
-    Of the user's name only what is valid anywhere gets there: it may go into a path.
+    ``{username}`` and ``{userid}``, as other spawners have it, are the same. Of the user's name only what is valid
+    anywhere gets there: it may go into a path.
     """
     if isinstance(value, str):
-        return value.replace("{USERID}", str(user_id)).replace("{USERNAME}", slug(user))
+        values = {"USERID": str(user_id), "USERNAME": slug(user)}
+        return re.sub(r"\{(USERID|USERNAME|userid|username)\}", lambda found: values[found[1].upper()], value)
     if isinstance(value, Mapping):
         return {key: filled(each, user, user_id) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

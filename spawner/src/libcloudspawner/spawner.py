@@ -47,7 +47,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         What carries the instances.
 
         `systemd`: a service of this host, started through the host's control helper. `openstack`: a machine of an
-        OpenStack cloud, through Apache Libcloud; the default when one of the settings for clouds is there.
+        OpenStack cloud, through Apache Libcloud; the default when one of the settings for clouds is there. `local`: a
+        process beside the hub, under the hub's own account, for containers and trials; nothing keeps its users apart.
         """,
     ).tag(config=True)
 
@@ -144,6 +145,30 @@ class LibcloudSpawner(FormerNames, Spawner):
         "/run/jupyterhub-singleuserctl.sock",
         help="""
         Path of the socket of the host's control helper, for the provider `systemd`.
+        """,
+    ).tag(config=True)
+
+    local_folder = Unicode(
+        "singleuser",
+        help="""
+        Path of the folder for the records and logs of running servers, for the provider `local`. It is made when it is
+        missing, and should not outlive the host or container: `/run` or `/tmp` is the place.
+        """,
+    ).tag(config=True)
+
+    local_environments = Unicode(
+        help="""
+        Path of the folder that holds the Python environments by name, for the provider `local`. Empty is one
+        environment, `default`: that of the hub itself.
+        """,
+    ).tag(config=True)
+
+    home_dir_template = Unicode(
+        "homes/{USERNAME}",
+        help="""
+        Path of a user's home, for the provider `local`. It is made when it is missing.
+
+        `{USERNAME}` and `{USERID}` are filled in.
         """,
     ).tag(config=True)
 
@@ -288,10 +313,10 @@ class LibcloudSpawner(FormerNames, Spawner):
 
     user_workingdir = Unicode(
         help="""
-        Folder that a server starts in, for the provider `systemd`; it has to be there. Empty is the home.
+        Folder that a server starts in, for the providers `systemd` and `local`; it has to be there. Empty is the home.
 
-        `{USERNAME}` and `{USERID}` are filled in. A folder outside of the home is read-only unless `readwrite_paths`
-        holds it.
+        `{USERNAME}` and `{USERID}` are filled in. With `systemd`, a folder outside of the home is read-only unless
+        `readwrite_paths` holds it.
         """,
     ).tag(config=True)
 
@@ -383,10 +408,9 @@ class LibcloudSpawner(FormerNames, Spawner):
         """Raises ValueError or TraitError, with a sentence, if no server could ever start with these settings."""
         self._fleet  # noqa: B018 - that it can be made is what is checked
         userdata.check_template(self.userdata_template_module, self.userdata_template_name)
-        if self.provider != "systemd":
-            for name, fixed in (("userserver_sizes", self.size), ("userserver_images", self.image)):
-                if not getattr(self, name) and not fixed and not self.profile_list:
-                    raise TraitError(f"{name} is empty: name at least one, as the cloud calls it.")
+        for name, fixed in (("userserver_sizes", self.size), ("userserver_images", self.image)):
+            if name in self._provider_class.REQUIRED and not (getattr(self, name) or fixed or self.profile_list):
+                raise TraitError(f"{name} is empty: name at least one, as the cloud calls it.")
         if not callable(self.profile_list):
             profiles.parse(self.profile_list, self._check_override)
 

@@ -109,9 +109,11 @@ class OutcomeUnknown(ProviderError):
 class Provider(ABC):
     """What carries instances. Every method may block, and may be called from several threads at once."""
 
-    # The traits of the spawner that a provider is made with, and those that come with each request.
+    # The traits of the spawner that a provider is made with, those that come with each request, and those of the lists
+    # of choices that must not be empty.
     SETTINGS: ClassVar[tuple[str, ...]]
     PLACEMENT: ClassVar[tuple[str, ...]] = ()
+    REQUIRED: ClassVar[tuple[str, ...]] = ()
     # Where a server listens, and the account that it runs under, unless the administrator says otherwise.
     BIND_ADDRESS: ClassVar[str] = "127.0.0.1"
     PORT: ClassVar[int] = 0

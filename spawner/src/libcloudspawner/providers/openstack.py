@@ -70,6 +70,7 @@ class OpenStackProvider(Provider):
     """Machines that carry this hub's mark in their metadata, from their creation on."""
 
     SETTINGS = ("hub_id", "libcloud_driver_params", "cloud_name", "cloud_config_file")
+    REQUIRED = ("userserver_sizes", "userserver_images")
     PLACEMENT = (
         "forceuser",
         "userserver_net",
