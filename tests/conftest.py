@@ -6,6 +6,7 @@ The browser is Debian's Chromium, driven by Playwright; screenshots go to build/
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,9 +93,16 @@ def page(chromium: Browser, hub_url: str) -> Iterator[Page]:
 @pytest.fixture
 def screenshot(page: Page, request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     """Keep what the page shows under a name; what it shows at the end is kept by itself."""
+    from playwright.sync_api import Error
+
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
 
     def take(name: str) -> None:
+        # On a busy machine Chromium may have nothing to show yet.
+        with contextlib.suppress(Error):
+            page.screenshot(path=SCREENSHOTS / f"{name}.png")
+            return
+        page.wait_for_timeout(2000)
         page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     yield take

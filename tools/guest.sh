@@ -67,7 +67,7 @@ END
 }
 
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "images are made for amd64 alone"
-sources=${MIRROR:-$(own_sources bookworm)}
+sources=${MIRROR:-$(roles/container/files/own-sources bookworm)}
 apt=$(apt_settings)
 pip=$(pip_settings)
 shopt -s nullglob

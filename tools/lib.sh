@@ -69,21 +69,6 @@ apt_install() {
   } </dev/null 2>&1 | narrate >&2
 }
 
-# own_sources SUITE: where this machine has its packages from, as lines of a sources.list for another suite.
-own_sources() {
-  local ID="" VERSION_CODENAME=""
-  # shellcheck source=/dev/null
-  . /etc/os-release
-  [ "$ID" = debian ] || return 0
-  # shellcheck disable=SC2016  # apt-get expands it
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-    awk -v own="$VERSION_CODENAME" -v suite="$1" '
-      $3 == "main" && ($2 == own || $2 == own "-updates" || $2 == own "-security") {
-        sub("^" own, suite, $2)
-        print "deb", $1, $2, $3
-      }'
-}
-
 # wait_for SECONDS WHAT COMMAND...: repeats the command until it succeeds.
 wait_for() {
   local limit=$1 what=$2 started=$SECONDS said=$SECONDS

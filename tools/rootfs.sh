@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 suite=$1
 packages=systemd-sysv,dbus,python3,python3-apt,ca-certificates,iproute2,procps
 
-sources=${MIRROR:-$(own_sources "$suite")}
+sources=${MIRROR:-$(roles/container/files/own-sources "$suite")}
 shopt -s nullglob
 certificates=(/usr/local/share/ca-certificates/*.crt)
 hash=$({
