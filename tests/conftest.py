@@ -91,6 +91,15 @@ def page(chromium: Browser, hub_url: str) -> Iterator[Page]:
 
 
 @pytest.fixture
+def another_page(chromium: Browser, hub_url: str) -> Iterator[Page]:
+    """That of another person."""
+    context = chromium.new_context(base_url=hub_url)
+    context.set_default_timeout(60_000)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
 def screenshot(page: Page, request: pytest.FixtureRequest) -> Iterator[Callable[[str], None]]:
     """Keep what the page shows under a name; what it shows at the end is kept by itself."""
     from playwright.sync_api import Error

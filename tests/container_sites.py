@@ -10,6 +10,7 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 CUSTOM = Path(__file__).parent / "container" / "custom"
 PORTS = {"libcloudspawner-physics": 18010, "libcloudspawner-history": 18011}
 PHYSICS, HISTORY = PORTS
+OTHER_PORT = 18012
 UID = 1000620000
 
 

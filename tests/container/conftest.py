@@ -9,9 +9,9 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from container_sites import CUSTOM, OTHER_PORT, PHYSICS, PORTS, TOKEN, UID
 from hub import Hub
 from playbook import run_playbook
-from container_sites import CUSTOM, PHYSICS, PORTS, TOKEN, UID
 
 Play = Callable[..., CompletedProcess[str]]
 
@@ -29,7 +29,7 @@ def play(output: Path) -> Play:
         settings = {
             "application_name": name,
             "container_folder": str(CUSTOM),
-            "container_port": PORTS.get(name, 18012),
+            "container_port": PORTS.get(name, OTHER_PORT),
             "container_user": f"{UID}:0",
             "container_output": str(output / name),
             "hub_admin_users": ["ada"],

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 
 import pytest
 import requests
-from container_sites import HISTORY, PHYSICS, PORTS, UID, docker
+from container_sites import HISTORY, OTHER_PORT, PHYSICS, PORTS, TOKEN, UID, docker
+from hub import Hub
+
+SUPERVISORCTL = "supervisorctl --configuration /etc/jupyterhub/supervisord.conf"
 
 pytestmark = pytest.mark.usefixtures("deployed")
 
@@ -91,7 +95,7 @@ def test_a_restart_of_the_hub_leaves_servers_and_their_kernels_alone(hub):
     hub.start("carol")
     kernel = hub.kernel("carol")
     kernel.run("kept = 42")
-    docker("exec", PHYSICS, "supervisorctl", "-c", "/etc/jupyterhub/supervisord.conf", "restart", "hub")
+    docker("exec", PHYSICS, "sh", "-c", f"{SUPERVISORCTL} restart hub")
     hub.wait_until_up()
     assert hub.server("carol")["ready"]
     assert kernel.run("kept") == "42"
@@ -101,7 +105,7 @@ def test_a_restart_of_the_hub_leaves_servers_and_their_kernels_alone(hub):
 
 def test_a_hub_that_is_killed_comes_back_by_itself(hub):
     hub.start("carol")
-    docker("exec", PHYSICS, "pkill", "-KILL", "-f", "bin/jupyterhub --config")
+    docker("exec", PHYSICS, "sh", "-c", f"kill -KILL $({SUPERVISORCTL} pid hub)")
     time.sleep(1)
     hub.wait_until_up()
     assert hub.server("carol")["ready"]
@@ -141,6 +145,24 @@ def test_a_platform_gives_another_account_and_a_volume_that_cannot_be_written_is
         check=False,
     )
     assert "/var/lib/jupyterhub cannot be written by uid 4711" in said
+
+
+def test_the_compose_file_runs_a_hub_of_its_own_that_its_label_removes(play, output):
+    name = "libcloudspawner-compose"
+    assert play(name, container_state="built").returncode == 0
+    assert docker("ps", "--all", "--quiet", "--filter", f"label=app={name}") == ""
+    compose = ("docker-compose", "--file", str(output / name / "compose.yaml"))
+    subprocess.run([*compose, "up", "--detach"], check=True, capture_output=True)
+    Hub(f"http://127.0.0.1:{OTHER_PORT}", TOKEN).wait_until_up()
+    (container,) = docker("ps", "--quiet", "--filter", f"label=app={name}").split()
+    (found,) = json.loads(docker("container", "inspect", container))
+    assert found["Config"]["User"] == f"{UID}:0"
+    assert found["HostConfig"]["ReadonlyRootfs"]
+    assert found["HostConfig"]["CapDrop"] == ["ALL"]
+    assert play(name, container_state="absent").returncode == 0
+    for listing in (("ps", "--all"), ("volume", "ls")):
+        assert docker(*listing, "--quiet", "--filter", f"label=app={name}") == ""
+    subprocess.run(["docker", "network", "rm", f"{name}_default"], check=True, capture_output=True)
 
 
 def test_mistakes_are_named_before_anything_is_built(play):

@@ -51,7 +51,7 @@ openstack._TIMEOUT_SECONDS = float(os.environ.get("CLOUD_TIMEOUT", "5"))
 openstack.OpenStackProvider.POLL_LISTING_SECONDS = 0.2
 openstack.OpenStackProvider.WATCH_LISTING_SECONDS = 0.2
 
-c = get_config()  # noqa: F821
+c = get_config()
 c.JupyterHub.bind_url = f"http://127.0.0.1:{os.environ['PUBLIC_PORT']}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['HUB_PORT']}"
 c.JupyterHub.db_url = "sqlite:///hub.sqlite"

@@ -6,32 +6,8 @@ from __future__ import annotations
 import re
 import secrets
 
-import pytest
+from people import approve, log_in, sign_up
 from playwright.sync_api import expect
-
-PASSWORD = "correct horse battery"
-
-
-def sign_up(page, user):
-    page.goto("/hub/signup")
-    page.fill("#username_input", user)
-    page.fill("#password_input", PASSWORD)
-    page.fill("#password_confirmation_input", PASSWORD)
-    page.get_by_role("button", name="Create User").click()
-
-
-def log_in(page, user):
-    page.goto("/hub/login")
-    page.fill("#username_input", user)
-    page.fill("#password_input", PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-
-
-@pytest.fixture
-def another_page(chromium, hub_url):
-    context = chromium.new_context(base_url=hub_url)
-    yield context.new_page()
-    context.close()
 
 
 def test_an_administrator_signs_up_and_approves_a_student_who_then_works(page, another_page, screenshot):
@@ -48,7 +24,7 @@ def test_an_administrator_signs_up_and_approves_a_student_who_then_works(page, a
 
     administrator.goto("/hub/authorize")
     screenshot("authorize")
-    administrator.get_by_role("row", name=newcomer).get_by_text("Authorize", exact=True).click()
+    approve(administrator, newcomer)
     log_in(student, newcomer)
     student.wait_for_url(re.compile(f"/user/{newcomer}/lab"), timeout=120_000)
 

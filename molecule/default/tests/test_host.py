@@ -13,6 +13,13 @@ def test_a_unit_runs_and_comes_back_after_a_reboot(host, unit):
     assert service.is_enabled
 
 
+def test_a_host_in_a_container_sees_and_changes_no_cgroups_but_its_own(host):
+    (own,) = [line for line in host.check_output("cat /proc/1/cgroup").splitlines() if "systemd" in line or "0::" in line][:1]
+    assert own.endswith(":/init.scope")
+    folders = host.check_output("find /sys/fs/cgroup -maxdepth 2 -type d -name 'docker*'")
+    assert folders == ""
+
+
 def test_only_the_proxy_can_be_reached_from_outside(host):
     assert host.socket("tcp://0.0.0.0:8000").is_listening or host.socket("tcp://:::8000").is_listening
     for port in (8001, 8081):

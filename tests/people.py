@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What people do in a browser at a hub where they sign up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PASSWORD = "correct horse battery"
+
+
+def sign_up(page: Page, user: str) -> None:
+    page.goto("/hub/signup")
+    page.fill("#username_input", user)
+    page.fill("#password_input", PASSWORD)
+    page.fill("#password_confirmation_input", PASSWORD)
+    page.get_by_role("button", name="Create User").click()
+
+
+def log_in(page: Page, user: str) -> None:
+    page.goto("/hub/login")
+    page.fill("#username_input", user)
+    page.fill("#password_input", PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def approve(page: Page, user: str) -> None:
+    """As an administrator."""
+    page.goto("/hub/authorize")
+    page.get_by_role("row", name=user).get_by_text("Authorize", exact=True).click()
