@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 trust_system_certificates
 
 lock() {
-  uv pip compile --quiet --universal --generate-hashes --excludes requirements/exclude.txt ${UPGRADE:+--upgrade} \
+  uv pip compile --quiet --universal --generate-hashes --excludes roles/environment/files/exclude.txt ${UPGRADE:+--upgrade} \
     --custom-compile-command "make lock" --python-version "$1" --output-file "${2%.in}.txt" "$2"
 }
 
