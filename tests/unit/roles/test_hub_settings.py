@@ -182,3 +182,31 @@ def test_a_file_of_the_operators_own_adds_services():
     own.JupyterHub.services.append({"name": "grader"})
     config.merge(own)
     assert [service["name"] for service in config.JupyterHub.services][1:] == ["tests", "grader"]
+
+
+def removal_is_refused(name, **variables):
+    """What a removal says that ends at the task of this name; empty if it goes on."""
+    (block,) = (task for task in load(ROLE / "tasks/remove.yml") if "block" in task)
+    (task,) = (task for task in block["block"] if task["name"] == name)
+    known = templar(**{**block["vars"], **variables})
+    check = task["ansible.builtin.assert"]
+    return "" if all(map(known.evaluate_conditional, check["that"])) else known.template(check["fail_msg"])
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed", "activating", ""])
+def test_a_hub_that_is_down_is_not_removed_as_long_as_it_may_have_machines(state):
+    task = "Refuse to forget machines that only the hub can find"
+    down = {"__hub_active": {"stdout": state}}
+    said = removal_is_refused(task, __hub_has_run={"stat": {"exists": True}}, **down)
+    assert "Start jupyterhub.service first" in said
+    assert "remove /var/lib/jupyterhub, and run" in said
+    assert removal_is_refused(task, __hub_has_run={"stat": {"exists": False}}, **down) == ""
+    up = {"__hub_active": {"stdout": "active"}}
+    assert removal_is_refused(task, __hub_has_run={"stat": {"exists": True}}, **up) == ""
+
+
+def test_machines_that_hold_files_are_destroyed_only_when_that_is_asked_for():
+    task = "Refuse to destroy machines that hold the files of their users"
+    running = {"__hub_servers": {"singleusers": [{"user": "ada", "name": "", "state": "started"}]}}
+    assert "Servers of ada run on machines" in removal_is_refused(task, **running)
+    assert removal_is_refused(task, hub_remove_machines=True, **running) == ""
