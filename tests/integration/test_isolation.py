@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a user's server is kept from, and that a day's work goes on within.
 
-Everything here is asked of servers in which a terminal, git, processes, a JIT compiler and pip have just worked.
+Everything here is asked of servers in which a terminal, git, processes, pip and a JIT compiler have just worked.
 """
 
 from __future__ import annotations
@@ -23,6 +23,15 @@ page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXE
 page.write(code)
 print(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))())
 """
+NUMBA = """
+import numba
+@numba.njit
+def total(count):
+    found = 0
+    for number in range(count): found += number
+    return found
+print(total(1000))
+"""
 POOL = "import multiprocessing\nwith multiprocessing.Pool(2) as pool: print(pool.map(abs, [-1, -2]))"
 GIT = (
     "cd $(mktemp -d) && git init -q && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one && "
@@ -41,7 +50,8 @@ def ada(host, hub):
     assert terminal.run(GIT) == "one"
     assert kernel.run(POOL) == "[1, 2]"
     assert kernel.run(JIT) == "42"
-    assert "error" not in kernel.run("%pip install --quiet iniconfig", seconds=180).lower()
+    assert "error" not in kernel.run("%pip install --quiet iniconfig numba", seconds=600).lower()
+    assert kernel.run(NUMBA, seconds=180) == "499500"
     assert kernel.run("import iniconfig; print(iniconfig.__file__)").startswith(
         "/home/jupyter-ada/.local/environments/default/"
     )
