@@ -117,6 +117,15 @@ def test_a_unit_exposes_little(host, ada, unit, capsys):
     assert float(re.search(r"Overall exposure level for .*: ([0-9.]+)", table)[1]) <= MOST_EXPOSURE
 
 
+# It is root's, to make accounts and start units: a score says little of it, and is shown for whoever changes it.
+def test_the_control_helper_can_do_nothing_to_the_kernel(host, ada, capsys):
+    table = host.check_output("systemd-analyze security --no-pager jupyterhub-singleuserctl.service")
+    with capsys.disabled():
+        print(f"\n{table}")
+    for option in ("ProtectClock", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables"):
+        assert re.search(rf"[✓+] {option}=", table), option
+
+
 # --- packages -----------------------------------------------------------------------------------------------
 
 
