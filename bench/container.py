@@ -60,9 +60,7 @@ def main() -> None:
         ("a bare JupyterHub in the same image, s", bare),
         ("ratio, pair by pair", [one / other for one, other in pairs]),
     ):
-        print(
-            f"| {name} | {len(seen)} | {statistics.median(seen):.2f} | {min(seen):.2f} | {max(seen):.2f} |"
-        )
+        print(f"| {name} | {len(seen)} | {statistics.median(seen):.2f} | {min(seen):.2f} | {max(seen):.2f} |")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from antsibull_docs_parser.parser import Context, parse
 
 ROOT = Path(__file__).parents[1]
 COLLECTION = "libcloudspawner.jupyterhub"
-ROLES = ("hub", "node")
+ROLES = ("hub", "node", "environment", "container")
 MODULES = ("singleuser", "singleuser_info", "instance_info")
 
 

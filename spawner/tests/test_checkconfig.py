@@ -57,6 +57,29 @@ def test_an_unknown_setting_is_named_with_the_nearest_that_exists(problems, line
     assert problems(f"{GOOD}{line}\n") == [sentence]
 
 
+@pytest.mark.parametrize(
+    ("section", "nearest"),
+    [
+        ("LibcloudSpawnr", "LibcloudSpawner"),
+        ("LibCloudSpawner", "LibcloudSpawner"),
+        ("LibcloundSpawner", "LibcloudSpawner"),
+        ("Jupyterhub", "JupyterHub"),
+        ("Authenticators", "Authenticator"),
+        ("DummyAuthenticater", "DummyAuthenticator"),
+    ],
+)
+def test_a_misspelt_class_is_named_with_the_nearest_that_exists(problems, section, nearest):
+    found = problems(f"{GOOD}c.{section}.start_timeout = 7\n")
+    assert found == [f"c.{section} configures no class of this hub; did you mean c.{nearest}?"]
+
+
+@pytest.mark.parametrize(
+    "section", ["OAuthenticator", "LDAPAuthenticator", "KubeSpawner", "AcmeLibcloudSpawner", "TraefikProxy", "acme"]
+)
+def test_a_section_of_something_else_is_left_alone(problems, section):
+    assert problems(f"{GOOD}c.{section}.start_timeout = 7\n") == []
+
+
 def test_every_unknown_setting_is_named(problems):
     assert len(problems(GOOD + "c.JupyterHub.prot = 1\nc.Spawner.memlimit = 1\n")) == 2
 

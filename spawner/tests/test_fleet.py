@@ -162,6 +162,16 @@ async def test_a_launch_takes_the_place_of_what_is_listed_under_its_name(fleet, 
     assert [instance.request_id for instance in provider.list()] == ["r2"]
 
 
+@pytest.mark.parametrize("whose", [{"user": "bob"}, {"server": "lab"}])
+async def test_a_launch_leaves_what_another_has_under_its_name_and_says_so(fleet, provider, whose):
+    provider.create(launch_request("alice", "r1", **whose))
+    await fleet.find("r1")
+    with pytest.raises(ProviderError, match=r"The instance alice is that of (bob|alice, server lab)\. .*template"):
+        await fleet.launch(launch_request("alice", "r2"))
+    await fleet.destroy_in_background("r2")
+    assert [instance.request_id for instance in provider.list()] == ["r1"]
+
+
 async def test_a_destruction_that_just_ended_holds_up_nobody(fleet, provider):
     provider.create(launch_request("alice", "r1"))
     destruction = fleet.destroy_in_background("r1", "alice")

@@ -141,13 +141,53 @@ def test_an_instance_is_called_what_the_template_says(template, user, server, ex
     assert naming.instance_name(user, server, template, 7) == expected
 
 
-@pytest.mark.parametrize("template", ["jupyter-{USERNAME}-singleuser", "{USERNAME}-{SERVERNAME}", "nb-{USERNAME}"])
+TEMPLATES = ["{USERNAME}-{USERID}", "{USERID}x1{USERNAME}", "u{USERID}", "1{USERNAME}", "{USERNAME}-{USERNAME}"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *TEMPLATES,
+        "jupyter-{USERNAME}-singleuser",
+        "{USERNAME}-{SERVERNAME}",
+        "nb-{USERNAME}",
+        "{USERNAME}-{SERVERNAME}1",
+    ],
+)
 def test_no_two_servers_get_one_name_whatever_the_template(template):
-    users = ["ada", "ada-lab", "Ada", "ada.", "ada-singleuser", "../ada", "x" * 80, "x" * 81]
-    pairs = [(user, server) for user in users for server in ("", "lab", "singleuser")]
-    names = {naming.instance_name(*pair, template, 7) for pair in pairs}
-    assert len(names) == len(pairs)
+    users = ["ada", "ada-lab", "Ada", "ada.", "ada-singleuser", "../ada", "x" * 80, "x" * 81, "ada-1", "ada1", "ada-x1"]
+    servers = [(user, server, number) for number, user in enumerate(users, 1) for server in ("", "lab", "singleuser")]
+    naming.check_unit_template(template)
+    names = {naming.instance_name(user, server, template, number) for user, server, number in servers}
+    assert len(names) == len(servers)
     assert all(re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", name) for name in names)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@given(
+    st.lists(
+        st.tuples(st.text("a1-x", min_size=1, max_size=4), st.integers(1, 122)),
+        min_size=2,
+        unique_by=(lambda user: user[0], lambda user: user[1]),
+    )
+)
+@example([("a1", 2), ("a", 12)])
+@example([("a-1", 2), ("a", 12)])
+def test_no_two_users_get_one_name_whatever_their_numbers(template, users):
+    assert len({naming.instance_name(user, "", template, number) for user, number in users}) == len(users)
+    assert len({naming.account_name(template, user, number) for user, number in users}) == len(users)
+
+
+@pytest.mark.parametrize("template", ["{USERNAME}{USERID}", "{USERID}{USERNAME}", "u-{USERNAME}1{USERID}"])
+@pytest.mark.parametrize("check", [naming.check_unit_template, naming.check_account_template])
+def test_a_template_whose_parts_run_together_is_refused(check, template):
+    with pytest.raises(TraitError, match="must hold a dash or a letter between"):
+        check(template)
+
+
+def test_the_name_of_a_server_separates_nothing_since_it_may_be_empty():
+    with pytest.raises(TraitError, match="must hold a dash or a letter between"):
+        naming.check_unit_template("{USERNAME}{SERVERNAME}{USERID}")
 
 
 @pytest.mark.parametrize(

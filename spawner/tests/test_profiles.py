@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeProvider
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jupyterhub import orm
 from jupyterhub.objects import Hub
 from jupyterhub.spawner import SpawnException
 from libcloudspawner import form, options, overrides, profiles
@@ -226,6 +227,32 @@ async def test_a_callable_offers_each_user_what_it_says(new_spawner, is_async):
 async def test_a_dictionary_of_profiles_is_by_slug(new_spawner):
     listed = {"cpu": {"display_name": "CPU"}, "gpu": {"display_name": "GPU", "spawner_override": {"cpu_limit": 3}}}
     assert (await applied(new_spawner({"profile": "gpu"}, profile_list=listed))).cpu_limit == 3
+
+
+SIZE = {"userserver_sizes": [{"name": "small", "mem_limit": "2G"}]}
+PROFILE = {"profile_list": [{"display_name": "Course", "spawner_override": {"mem_limit": "3G"}}]}
+
+
+@pytest.mark.parametrize(
+    ("groups", "settings", "gigabytes", "cpus"),
+    [
+        (["teachers"], {}, 16, 8),
+        (["students"], {}, 1, 1),
+        ([], {}, 1, 1),
+        (["teachers"], SIZE, 2, 8),
+        (["teachers"], PROFILE, 3, 8),
+        (["teachers"], SIZE | PROFILE, 3, 8),
+    ],
+)
+async def test_what_a_group_has_comes_before_the_size_and_that_before_the_profile(
+    new_spawner, groups, settings, gigabytes, cpus
+):
+    overrides = {"teachers": {"groups": ["teachers"], "spawner_override": {"mem_limit": "16G", "cpu_limit": 8}}}
+    spawner = new_spawner(group_overrides=overrides, mem_limit="1G", cpu_limit=1, **settings)
+    spawner.user = orm.User(name="alice", groups=[orm.Group(name=name) for name in groups])
+    await spawner.apply_group_overrides()
+    await applied(spawner)
+    assert (spawner.mem_limit, spawner.cpu_limit) == (gigabytes * 2**30, cpus)
 
 
 async def test_how_servers_are_reached_cannot_differ_from_user_to_user(new_spawner):

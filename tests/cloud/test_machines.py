@@ -12,6 +12,7 @@ import documents
 import pytest
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
+from playbook import run_playbook
 
 if TYPE_CHECKING:
     from hub import Hub
@@ -143,6 +144,18 @@ def test_a_start_that_the_cloud_refuses_says_why_and_leaves_nothing(host, hub, d
     assert "The cloud has no network no-such-network; it has: private-net." in answer.text
     assert hub.call("GET", "/users").status_code == 200
     assert machines() == {}
+
+
+def test_a_hub_that_is_down_is_not_torn_down(host, hub, pytestconfig):
+    host.check_output("systemctl stop jupyterhub")
+    try:
+        result = run_playbook(pytestconfig.option.ansible_inventory, "teardown", teardown_homes=True)
+        assert result.returncode != 0
+        assert "Start jupyterhub.service first" in result.stdout
+        assert host.file("/etc/jupyterhub/jupyterhub_config.py").exists
+    finally:
+        host.check_output("systemctl start jupyterhub")
+        hub.wait_until_up()
 
 
 def test_a_bare_image_ends_with_what_a_server_needs(hub):

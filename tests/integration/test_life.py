@@ -94,9 +94,16 @@ def test_named_servers_of_one_user_run_side_by_side_with_ports_of_their_own(hub,
     assert {record["account"] for record in records} == {"jupyter-ada"}
     assert hub.call("GET", "/user/ada/lab/api/status").ok
 
+    hub.kernel("ada", "lab").run("open('of-lab.txt', 'w').write('here')")
+    (instance,) = [record["instance"] for record in records if record["server"] == "lab"]
+
     hub.stop("ada", "lab", remove=True)
 
     assert "lab" not in hub.call("GET", "/users/ada").json()["servers"]
+    assert host.run(LEFT_BEHIND.format(instance=instance)).stdout == ""
+    assert not [note for note in tokens(host, "ada") if note.endswith("/user/ada/lab/")]
+    assert len([note for note in tokens(host, "ada") if note.startswith("Server at")]) == 2
+    assert host.file("/home/jupyter-ada/of-lab.txt").content_string == "here"
     assert hub.call("GET", "/user/ada/api/status").ok
 
 

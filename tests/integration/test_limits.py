@@ -88,8 +88,9 @@ def test_processes_get_the_processors_of_their_size_within_a_tenth_and_no_more(h
     )
     group = host.service("jupyterhub-singleuser@greedy").systemd_properties["ControlGroup"]
     used, held_back = map(float, host.check_output("python3 -c %s %s", MEASURE, group).split())
-    assert held_back > 0
-    # All of it where the machine has it to spare: a busy one gives less, and then the limit holds nobody back.
+    # All of it where the machine has it to spare: a busy one gives less, and then the limit holds nobody back. One that
+    # is so busy most of the time shows nothing.
+    assert held_back > 0.5
     assert 0.9 * 0.5 * held_back <= used <= 1.1 * 0.5
 
 

@@ -74,3 +74,25 @@ def test_the_info_module_lists_what_runs(hub, host, user):
     result = host.ansible("libcloudspawner.jupyterhub.singleuser_info", f"user={user}", check=False, become=False)
     (server,) = result["singleusers"]
     assert (server["user"], server["name"], server["state"], server["size"]) == (user, "", "started", "small")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/users/intruder"),
+        ("PATCH", "/users/pupil"),
+        ("DELETE", "/users/pupil"),
+        ("POST", "/users/pupil/tokens"),
+        ("GET", "/users/pupil/tokens"),
+        ("POST", "/groups/teachers"),
+        ("GET", "/proxy"),
+        ("POST", "/shutdown"),
+    ],
+)
+def test_the_token_of_the_modules_is_refused_what_they_do_not_need(hub, host, user, method, path):
+    token = host.file("/etc/jupyterhub/secrets/singleuser.token").content_string.strip()
+    modules = type(hub)(hub.url, token)
+    assert modules.call("GET", "/users").ok
+    assert modules.call(method, path).status_code in (403, 404)
+    assert hub.call("GET", "/users/pupil").ok
+    assert hub.call("GET", "/users/intruder").status_code == 404

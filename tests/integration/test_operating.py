@@ -65,6 +65,13 @@ def test_the_log_of_a_server_that_has_stopped_is_still_shown(hub, run):
     assert "/user/ada/" in run("logs", user="ada").stdout
 
 
+def test_a_log_is_found_whatever_units_are_called(hub, run, drop_in):
+    drop_in('c.LibcloudSpawner.unit_name_template = "nb-{USERNAME}-{USERID}"\n')
+    hub.start("numbered")
+    hub.stop("numbered")
+    assert "/user/numbered/" in run("logs", user="numbered").stdout
+
+
 def test_a_log_of_nobody_is_refused_with_what_to_do(run):
     result = run("logs")
     assert result.returncode != 0

@@ -83,6 +83,28 @@ def test_a_property_that_could_raise_privilege_is_refused_and_starts_nothing(hos
     assert host.run("ls /etc/jupyterhub-singleuser/own.env").failed
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"properties": {"NoExecPaths": "/home"}},
+        {"sandbox": {"readonly_paths": ["/home/"]}},
+        {"sandbox": {"readwrite_paths": ["-/run/jupyter"]}},
+    ],
+)
+def test_a_setting_that_would_show_what_the_unit_hides_is_refused_and_starts_nothing(host, start, settings):
+    answer = start(**settings)
+    assert (answer["ok"], answer.get("code")) == (False, "refused")
+    assert "would show them what the host has" in answer["error"]
+    assert host.run("ls /etc/jupyterhub-singleuser/own.env").failed
+
+
+def test_homes_stay_hidden_from_a_server_with_settings_for_its_own(host, start):
+    host.check_output("rm --force %s", SEEN)
+    look = ["/bin/sh", "-c", f"{{ ls /home; echo end; }} >{SEEN}; exec sleep 1000"]
+    assert start(command=look, properties={"NoExecPaths": "-/home/jupyter-own/data"})["ok"]
+    assert seen(host) == ["jupyter-own", "end"]
+
+
 def seen(host):
     """What the server noted."""
     deadline = time.monotonic() + 30

@@ -68,6 +68,27 @@ def test_a_release_that_cannot_be_had_is_named_and_leaves_the_hub_as_it_is(hub, 
     assert host.service("jupyterhub").systemd_properties["MainPID"] == before
 
 
+def test_a_release_that_passes_the_check_and_does_not_start_gives_way_to_the_one_before(hub, host, play, drop_in):
+    unit = host.file("/etc/systemd/system/jupyterhub.service").content_string
+    drop_in(
+        f"""
+        import sys
+        import jupyterhub
+        if jupyterhub.__version__ == "{pinned(OLDER)}" and "checkconfig" not in sys.argv[0]:
+            sys.exit("this release does not start")
+        """
+    )
+    result = play(hub_requirements=str(OLDER))
+    assert result.returncode != 0
+    assert "this release does not start" in result.stdout
+    assert "started again from the unit and the environment of before" in result.stdout
+    hub.wait_until_up()
+    assert release(hub) == pinned(CURRENT)
+    assert host.file("/etc/systemd/system/jupyterhub.service").content_string == unit
+    assert play().returncode == 0
+    assert release(hub) == pinned(CURRENT)
+
+
 @pytest.fixture
 def from_five(tmp_path):
     """A database that JupyterHub 5 has made."""

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 # What no installation is expected to leave as it was: logs, caches, the records of apt and dpkg, the copy of the
-# accounts before the last change, and what systemd keeps of a running host.
+# accounts before the last change, and what systemd keeps of a running host; but for what is ours in /run.
 VOLATILE = re.compile(
     r"/(dev|proc|run|sys|tmp|var/(cache|log|tmp)|var/lib/(apt|dpkg|systemd)|root/[.](ansible|cache))(/|$)"
     r"|/__pycache__(/|$)|/etc/(passwd|shadow|group|gshadow|subuid|subgid)-$|/etc/[.]pwd[.]lock$"
@@ -42,6 +42,8 @@ def lines(kind, *command):
 
 def main():
     state = dict(files(Path("/")))
+    for folder in ("/run", "/run/systemd/system"):
+        state.update((f"file {path}", "") for path in Path(folder).glob("*jupyterhub*"))
     state.update(lines("account", "getent", "passwd"))
     state.update(lines("group", "getent", "group"))
     state.update(lines("unit", "systemctl", "list-unit-files", "--plain", "--no-legend", "--full"))

@@ -63,6 +63,14 @@ def test_check_mode_tears_nothing_down(hub, host, teardown):
     assert host.package("nodejs").is_installed
 
 
+def test_an_answer_that_is_neither_yes_nor_no_is_refused_and_changes_nothing(hub, pytestconfig):
+    result = run_playbook(pytestconfig.option.ansible_inventory, "teardown", home=HOME, teardown_homes="perhaps")
+    assert result.returncode != 0
+    assert "teardown_homes must be yes or no, and is perhaps. Nothing was changed." in result.stdout
+    assert "changed=0" in result.stdout
+    assert hub.server("ada")["ready"]
+
+
 def test_homes_with_their_accounts_and_the_operators_own_files_stay_and_nothing_else_does(host, teardown):
     host.check_output("echo '# mine' > %s", OWN_FILE)
     host.check_output("rm /etc/systemd/system/jupyterhub-proxy.service")  # half of a hub is torn down as well

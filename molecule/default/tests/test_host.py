@@ -14,8 +14,7 @@ def test_a_unit_runs_and_comes_back_after_a_reboot(host, unit):
 
 
 def test_a_host_in_a_container_sees_and_changes_no_cgroups_but_its_own(host):
-    (own,) = [line for line in host.check_output("cat /proc/1/cgroup").splitlines() if "systemd" in line or "0::" in line][:1]
-    assert own.endswith(":/init.scope")
+    assert any(line.endswith(":/init.scope") for line in host.check_output("cat /proc/1/cgroup").splitlines())
     folders = host.check_output("find /sys/fs/cgroup -maxdepth 2 -type d -name 'docker*'")
     assert folders == ""
 

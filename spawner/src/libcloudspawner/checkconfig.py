@@ -22,6 +22,9 @@ from traitlets.config.loader import PyFileConfigLoader
 
 from .spawner import LibcloudSpawner
 
+# As like its own name is the misspelt name of a class, and most names of other classes are not.
+_ALIKE = 0.9
+
 
 def problems(path: str, secrets: str = "") -> list[str]:
     """What is wrong with the configuration in ``path``, a sentence for each; empty if nothing is.
@@ -83,6 +86,10 @@ def _unknown_settings(app: Any) -> Any:
     kinds = {base.__name__: base for kind in configured for base in kind.mro() if issubclass(base, Configurable)}
     for section, settings in app.config.items():
         if section not in kinds:
+            # It may be the operator's own, or that of a class that is named after its base, such as OAuthenticator.
+            nearest = difflib.get_close_matches(section, kinds, 1, cutoff=_ALIKE)
+            if nearest and not section.endswith(nearest[0]):
+                yield f"c.{section} configures no class of this hub; did you mean c.{nearest[0]}?"
             continue
         known = kinds[section].class_traits(config=True)
         for name in settings:

@@ -77,13 +77,22 @@ class Fleet:
             self._housekeeping = asyncio.create_task(self._keep_house())
 
     async def launch(self, request: LaunchRequest) -> Instance:
-        """Create an instance, in place of any other of its name.
+        """Create an instance, in place of any other of its name that the same user's server had.
 
         When the caller gives up, it does not stay behind. When the outcome is unclear, it is looked for, and taken on.
         """
         self.keep_house()
         self.claim(request.request_id)
-        for other in [one for one in self._listing.values() if one.name == request.name]:
+        namesakes = [one for one in self._listing.values() if one.name == request.name]
+        for other in namesakes:
+            if (other.user, other.server) != (request.user, request.server):
+                whose = f"{other.user}, server {other.server}" if other.server else other.user
+                raise ProviderError(
+                    f"The instance {request.name} is that of {whose}. "
+                    "An administrator has to give each server a name of its own by LibcloudSpawner.unit_name_template.",
+                    reason="name-taken",
+                )
+        for other in namesakes:
             self.destroy_in_background(other.request_id)
         earlier = [task for task in self._destroying.values() if task.get_name() == request.name]
         if earlier:

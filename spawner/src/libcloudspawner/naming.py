@@ -21,6 +21,8 @@ _DIGEST_LENGTH = 12
 _ACCOUNT_FIXED_LENGTH = 16
 _VALID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LOOKS_DIGESTED = re.compile(rf".*-[0-9a-f]{{{_DIGEST_LENGTH}}}")
+# As {USERNAME}{USERID}: a1 with the number 2 would have the name of a with the number 12.
+_RUNS_TOGETHER = re.compile(r"\}[0-9]*\{")
 
 
 def slug(text: str, length: int = INSTANCE_LENGTH) -> str:
@@ -61,6 +63,15 @@ def check_unit_template(template: str) -> None:
             "unit_name_template must hold {USERNAME} or {USERID}, and beside these and {SERVERNAME} at most 32 lower "
             f"case letters, digits and dashes, but is {template!r}."
         )
+    _check_separators("unit_name_template", template.replace("{SERVERNAME}", ""))
+
+
+def _check_separators(setting: str, template: str) -> None:
+    if _RUNS_TOGETHER.search(template):
+        raise TraitError(
+            f"{setting} must hold a dash or a letter between {{USERNAME}} and {{USERID}}, such as "
+            f"{{USERNAME}}-{{USERID}}, or two users could get one name, but is {template!r}."
+        )
 
 
 def filled(value: Any, user: str, user_id: int) -> Any:
@@ -87,6 +98,7 @@ def check_account_template(template: str) -> None:
             "username_template must hold {USERNAME} or {USERID}, and beside them at most "
             f"{_ACCOUNT_FIXED_LENGTH} lower case letters, digits, dashes and underscores, but is {template!r}."
         )
+    _check_separators("username_template", template)
 
 
 def account_name(template: str, user: str, user_id: int) -> str:

@@ -178,7 +178,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         `{USERNAME}` on a machine of their own.
 
         `{USERNAME}` becomes the user's name, made valid and kept distinct; `{USERID}` the hub's number of the
-        user. The host refuses new accounts that do not begin with the prefix it was given.
+        user; between them belongs a dash or a letter. The host refuses new accounts that do not begin with the prefix
+        it was given.
         """,
     ).tag(config=True)
 
@@ -252,7 +253,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         Name of a user's instance: the unit is `jupyterhub-singleuser@NAME.service`.
 
         `{USERNAME}` becomes the user's name, `{USERID}` the hub's number of the user, `{SERVERNAME}` the name of the
-        server. Where that could be invalid or another's, a digest is added.
+        server; between the first two belongs a dash or a letter. Where a name could be invalid or another's, a digest
+        is added.
         """,
     ).tag(config=True)
 

@@ -93,9 +93,8 @@ def test_openshift_chooses_accounts_itself_and_kubernetes_is_told_the_group_of_t
 
 
 def test_a_route_and_an_ingress_lead_to_the_service():
-    *_, service, route = rendered(
-        "kubernetes.yaml", container_platform="openshift", container_hostname="hub.example.org"
-    )
+    published = {"container_hostname": "hub.example.org"}
+    *_, service, route = rendered("kubernetes.yaml", container_platform="openshift", **published)
     assert route["spec"]["to"] == {"kind": "Service", "name": service["metadata"]["name"]}
     assert route["spec"]["host"] == "hub.example.org"
     *_, ingress = rendered("kubernetes.yaml", **published)

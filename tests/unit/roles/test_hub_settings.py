@@ -43,6 +43,18 @@ def refusal(**variables):
     return "\n".join(said)
 
 
+def refusal_of_host(facts):
+    """What the checks of every host say to one with these facts; empty if none refuses it."""
+    role = ROLE.parent / "environment"
+    platform = {"distribution": "Debian", "distribution_version": "12", "distribution_major_version": "12"}
+    good = {**platform, "service_mgr": "systemd", "systemd": {"version": 252}, "python": {"version_info": [3, 11, 2]}}
+    variables = {**load(role / "defaults/main.yml"), **load(role / "vars/main.yml"), "inventory_hostname": "hub"}
+    known = Templar(loader=DataLoader(), variables={**variables, "ansible_facts": {**good, **facts}})
+    (task,) = load(role / "tasks/problems.yml")
+    checks = task["libcloudspawner.jupyterhub.preflight"]["checks"]
+    return "\n".join(known.template(one["otherwise"]) for one in checks if not known.evaluate_conditional(one["that"]))
+
+
 def configuration(template, **variables):
     """The settings that a rendered configuration makes."""
     text = templar(**{"hub_authenticator": "dummy", **variables}).template(trust_as_template(template.read_text()))
@@ -68,6 +80,45 @@ def test_every_text_arrives_as_it_was_written(text):
     assert secret.GitHubOAuthenticator.client_secret == text
     assert secret.JupyterHub.services[1]["api_token"] == text
     assert secret.DummyAuthenticator.password == text
+
+
+def test_an_environment_that_holds_the_ancestor_is_refused_with_the_command_that_removes_it():
+    found = {"files": [{"path": "/opt/jupyterhub/hub/lib/python3.11/site-packages/libcloudspawner-0.1.dist-info"}]}
+    assert 'rm -r "$(realpath /opt/jupyterhub/hub)"' in refusal(__hub_ancestor=found)
+
+
+@pytest.mark.parametrize("line", ["libcloudspawner==0.1 \\", "Libcloudspawner", "libcloudspawner[all]>=0"])
+def test_requirements_that_ask_for_the_ancestor_are_refused_before_it_is_installed(line):
+    said = refusal(hub_requirements="/srv/own.txt", __hub_required=f"jupyterhub==6.0.0\n{line}\n")
+    assert "/srv/own.txt, which hub_requirements names, asks for the package libcloudspawner" in said
+
+
+@pytest.mark.parametrize("line", ["# libcloudspawner", "libcloudspawner-extras==1", "jupyter-libcloudspawner==1", ""])
+def test_other_requirements_are_not_taken_for_the_ancestor(line):
+    assert refusal(hub_requirements="/srv/own.txt", __hub_required=f"jupyterhub==6.0.0\n{line}\n") == ""
+
+
+def test_an_authenticator_that_lets_everybody_in_is_refused_unless_that_is_meant():
+    assert "Set hub_allow_dummy: true if this is a trial" in refusal(hub_authenticator="dummy")
+    assert refusal(hub_authenticator="dummy", hub_allow_dummy=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"distribution": "Fedora"}, "hub runs Fedora 12, and this collection needs one of Debian 12"),
+        ({"distribution_major_version": "10"}, "hub runs Debian 10, and this collection needs one of Debian 12"),
+        ({"service_mgr": "openrc"}, "hub is run by openrc, and this collection needs systemd"),
+        ({"systemd": {"version": 245}}, "hub has systemd 245, and"),
+        ({"python": {"version_info": [3, 9, 2]}}, "Ansible runs Python 3.9 on hub, and 3.10 or newer is needed"),
+    ],
+)
+def test_a_host_that_cannot_carry_a_hub_is_refused_by_what_it_lacks(facts, words):
+    assert words in refusal_of_host(facts)
+
+
+def test_a_host_that_can_carry_a_hub_is_not_refused():
+    assert refusal_of_host({}) == ""
 
 
 def test_the_defaults_lack_nothing_but_an_administrator():
@@ -182,3 +233,31 @@ def test_a_file_of_the_operators_own_adds_services():
     own.JupyterHub.services.append({"name": "grader"})
     config.merge(own)
     assert [service["name"] for service in config.JupyterHub.services][1:] == ["tests", "grader"]
+
+
+def removal_is_refused(name, **variables):
+    """What a removal says that ends at the task of this name; empty if it goes on."""
+    (block,) = (task for task in load(ROLE / "tasks/remove.yml") if "block" in task)
+    (task,) = (task for task in block["block"] if task["name"] == name)
+    known = templar(**{**block["vars"], **variables})
+    check = task["ansible.builtin.assert"]
+    return "" if all(map(known.evaluate_conditional, check["that"])) else known.template(check["fail_msg"])
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed", "activating", ""])
+def test_a_hub_that_is_down_is_not_removed_as_long_as_it_may_have_machines(state):
+    task = "Refuse to forget machines that only the hub can find"
+    down = {"__hub_active": {"stdout": state}}
+    said = removal_is_refused(task, __hub_has_run={"stat": {"exists": True}}, **down)
+    assert "Start jupyterhub.service first" in said
+    assert "remove /var/lib/jupyterhub, and run" in said
+    assert removal_is_refused(task, __hub_has_run={"stat": {"exists": False}}, **down) == ""
+    up = {"__hub_active": {"stdout": "active"}}
+    assert removal_is_refused(task, __hub_has_run={"stat": {"exists": True}}, **up) == ""
+
+
+def test_machines_that_hold_files_are_destroyed_only_when_that_is_asked_for():
+    task = "Refuse to destroy machines that hold the files of their users"
+    running = {"__hub_servers": {"singleusers": [{"user": "ada", "name": "", "state": "started"}]}}
+    assert "Servers of ada run on machines" in removal_is_refused(task, **running)
+    assert removal_is_refused(task, hub_remove_machines=True, **running) == ""

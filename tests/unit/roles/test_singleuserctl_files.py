@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from systemd_files import read_environment_file, read_unit, read_words
 
 TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n"))
+CONFIGURATION = {"slices": ["gpu"], "home_root": "/srv/homes"}
 QUOTES = st.text("a\"'\\$%{}`;# \t\n=é", max_size=12)
 WORDS = TEXT | QUOTES
 
@@ -91,7 +92,7 @@ def test_limits_become_settings_of_the_unit(pure, limits, expected):
     ],
 )
 def test_the_hub_may_set_what_takes_something_away(pure, properties, expected):
-    assert pure.checked_properties(properties) == expected
+    assert pure.checked_properties(properties, CONFIGURATION) == expected
 
 
 @pytest.mark.parametrize(
@@ -123,12 +124,9 @@ def test_the_hub_may_set_what_takes_something_away(pure, properties, expected):
 )
 def test_what_could_give_a_server_more_is_refused_by_name_with_a_way_out(pure, name, value):
     with pytest.raises(pure.RequestError, match="node_unit_properties") as caught:
-        pure.checked_properties({name: value})
+        pure.checked_properties({name: value}, CONFIGURATION)
     assert caught.value.code == "refused"
     assert f"set no {name}=" in str(caught.value)
-
-
-CONFIGURATION = {"slices": ["gpu"]}
 
 
 @pytest.mark.parametrize(
@@ -170,6 +168,30 @@ def test_a_place_that_makes_no_sense_is_refused(pure, sandbox, code):
     with pytest.raises(pure.RequestError) as caught:
         pure.checked_sandbox(sandbox, CONFIGURATION)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/home", "/root", "/run/user", "/run/jupyter", "/dev/shm", "/srv/homes"),
+        *("-/home", "/home/", "//home", "/./home", "/home/.", "-//run//user/", "/proc/self/root/home"),
+    ],
+)
+def test_no_setting_takes_the_place_of_what_hides_the_hosts_files(pure, path):
+    for name in ("NoExecPaths", "ReadOnlyPaths"):
+        with pytest.raises(pure.RequestError, match="show them what the host has") as caught:
+            pure.checked_properties({name: f"/srv {path}"}, CONFIGURATION)
+        assert caught.value.code == "refused"
+    for key in ("readonly_paths", "readwrite_paths"):
+        with pytest.raises(pure.RequestError, match=f"{key} must not name {path}: .* Name a path within it") as caught:
+            pure.checked_sandbox({key: ["/srv", path]}, CONFIGURATION)
+        assert caught.value.code == "refused"
+
+
+def test_what_is_hidden_may_be_closed_and_what_is_within_it_be_named(pure):
+    assert pure.checked_properties({"InaccessiblePaths": "/root"}, CONFIGURATION) == ["InaccessiblePaths=/root"]
+    paths = ["/home/jupyter-ada/data", "/", "/run"]
+    assert len(pure.checked_sandbox({"readonly_paths": paths}, CONFIGURATION)) == len(paths)
 
 
 @pytest.mark.parametrize(

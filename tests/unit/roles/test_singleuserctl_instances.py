@@ -137,6 +137,7 @@ def test_a_list_is_one_question_to_systemd_however_long_it_is(host):
         ({"ActiveState": "reloading"}, {"state": "running"}),
         ({"ActiveState": "deactivating"}, {"state": "stopping"}),
         ({"ActiveState": "inactive"}, {"state": "stopped", "exit_status": 0}),
+        ({"ActiveState": "maintenance"}, {"state": "running"}),  # a state that the helper does not know
         (
             {"ActiveState": "failed", "Result": "oom-kill", "ExecMainStatus": "137"},
             {"state": "failed", "result": "oom-kill", "exit_status": 137},

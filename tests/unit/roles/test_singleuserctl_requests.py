@@ -202,3 +202,11 @@ def test_an_unexpected_error_leaves_its_kind_and_place_in_the_journal(host, caps
     printed = capsys.readouterr().err
     assert "ValueError" in printed
     assert "in fail" in printed
+
+
+@pytest.mark.parametrize("address", ["x" * 70, "no-such-host.invalid", "a..b", "é" * 64 + ".example.org"])
+def test_an_address_that_no_host_can_have_is_invalid_and_named(host, address):
+    answer = host.start(address=address)
+    assert answer["code"] == "invalid"
+    assert f"The address {address} to listen on cannot be found: " in answer["error"]
+    assert host.leftovers() == []

@@ -19,7 +19,9 @@ def commands(tasks):
             yield task
 
 
-INSTALLING = sorted(path for path in ROLES.glob("*/tasks/*.yml") if not path.stem.startswith("remove"))
+INSTALLING = sorted(
+    path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not path.stem.startswith("remove")
+)
 
 
 @pytest.mark.parametrize("path", INSTALLING, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
