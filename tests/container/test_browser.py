@@ -44,3 +44,5 @@ def test_two_people_work_and_find_everything_again_after_a_restart(hub, page, an
         expect(person.get_by_text(f"{kept}.txt")).to_be_visible()
         expect(person.get_by_text(f"{other}.txt")).not_to_be_visible()
     screenshot("container-tree")
+    for user in ("ada", student):
+        hub.stop(user)

@@ -121,7 +121,7 @@ def test_the_end_of_the_container_is_clean_and_quick_and_its_users_find_everythi
     (found,) = json.loads(docker("container", "inspect", PHYSICS))
     assert found["State"]["ExitCode"] == 0
     said = docker("logs", "--tail", "50", PHYSICS)
-    assert "1 servers were stopped." in said
+    assert "Servers that were stopped: 1" in said
     docker("start", PHYSICS)
     hub.wait_until_up()
     assert not hub.server("carol")["ready"]

@@ -26,7 +26,7 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python -m libcloudspawner.stopservers FOLDER", file=sys.stderr)
         return 2
-    print(f"{stop(sys.argv[1])} servers were stopped.")
+    print(f"Servers that were stopped: {stop(sys.argv[1])}")
     return 0
 
 
