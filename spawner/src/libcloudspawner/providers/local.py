@@ -273,6 +273,11 @@ class _Processes:
             with contextlib.suppress(psutil.Error, OSError):
                 if request_id := process.environ().get(_MARK):
                     self._of[request_id].add(process)
+        self._listeners = {
+            (connection.pid, connection.laddr.port)
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
 
     def of(self, record: _Record) -> set[psutil.Process]:
         return self._of[record.request_id]
@@ -285,12 +290,7 @@ class _Processes:
 
     def listen(self, record: _Record) -> bool:
         """Whether the socket at the port of the instance is its own."""
-        for process in self.of(record):
-            with contextlib.suppress(psutil.Error):
-                for connection in process.net_connections("tcp"):
-                    if connection.status == psutil.CONN_LISTEN and connection.laddr.port == record.port:
-                        return True
-        return False
+        return any((process.pid, record.port) in self._listeners for process in self.of(record))
 
 
 @contextlib.contextmanager
