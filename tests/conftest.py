@@ -82,8 +82,8 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(chromium: Browser, hub_url: str) -> Iterator[Page]:
+@contextlib.contextmanager
+def opened(chromium: Browser, hub_url: str) -> Iterator[Page]:
     context = chromium.new_context(base_url=hub_url, viewport={"width": 1280, "height": 900})
     context.set_default_timeout(60_000)
     yield context.new_page()
@@ -91,12 +91,16 @@ def page(chromium: Browser, hub_url: str) -> Iterator[Page]:
 
 
 @pytest.fixture
+def page(chromium: Browser, hub_url: str) -> Iterator[Page]:
+    with opened(chromium, hub_url) as page:
+        yield page
+
+
+@pytest.fixture
 def another_page(chromium: Browser, hub_url: str) -> Iterator[Page]:
     """That of another person."""
-    context = chromium.new_context(base_url=hub_url)
-    context.set_default_timeout(60_000)
-    yield context.new_page()
-    context.close()
+    with opened(chromium, hub_url) as page:
+        yield page
 
 
 @pytest.fixture

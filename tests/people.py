@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people do in a browser at a hub where they sign up."""
+"""What people do in a browser at a hub."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -24,6 +26,16 @@ def log_in(page: Page, user: str) -> None:
     page.fill("#username_input", user)
     page.fill("#password_input", PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+
+
+def run_cell(page: Page, code: str, output: str) -> None:
+    """In a new notebook of the JupyterLab that is open."""
+    page.get_by_text("Python 3 (ipykernel)").first.click()
+    expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
+    page.locator(".jp-Notebook .cm-content").first.click()
+    page.keyboard.type(code)
+    page.keyboard.press("Shift+Enter")
+    expect(page.locator(".jp-OutputArea-output").first).to_contain_text(output, timeout=60_000)
 
 
 def approve(page: Page, user: str) -> None:

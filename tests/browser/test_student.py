@@ -8,6 +8,7 @@ import secrets
 
 import pytest
 from conftest import PASSWORD
+from people import run_cell
 from playwright.sync_api import expect
 
 
@@ -42,13 +43,7 @@ def test_a_student_logs_in_chooses_works_and_logs_out(hub, student, page, screen
     screenshot("progress")
 
     page.wait_for_url(re.compile(f"/user/{student}/lab"), timeout=90_000)
-    page.get_by_text("Python 3 (ipykernel)").first.click()
-    expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
-    cell = page.locator(".jp-Notebook .cm-content").first
-    cell.click()
-    page.keyboard.type("print(6 * 7, __import__('numpy').__name__)")
-    page.keyboard.press("Shift+Enter")
-    expect(page.locator(".jp-OutputArea-output").first).to_contain_text("42 numpy", timeout=60_000)
+    run_cell(page, "print(6 * 7, __import__('numpy').__name__)", "42 numpy")
     screenshot("notebook")
     assert hub.server(student)["user_options"] == {"userserver_size": "large", "userserver_image": "default"}
 

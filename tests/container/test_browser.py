@@ -7,7 +7,7 @@ import re
 import secrets
 
 from container_sites import PHYSICS, docker
-from people import approve, log_in, sign_up
+from people import approve, log_in, run_cell, sign_up
 from playwright.sync_api import expect
 
 
@@ -15,12 +15,7 @@ def work(page, user, text):
     """In a notebook, leave a file behind."""
     page.wait_for_url(re.compile(f"/user/{user}/tree"), timeout=90_000)
     page.goto(f"/user/{user}/lab")
-    page.get_by_text("Python 3 (ipykernel)").first.click()
-    expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible(timeout=60_000)
-    page.locator(".jp-Notebook .cm-content").first.click()
-    page.keyboard.type(f"import humanize; open('{text}.txt', 'w').write(humanize.ordinal(6 * 7)); print(6 * 7)")
-    page.keyboard.press("Shift+Enter")
-    expect(page.locator(".jp-OutputArea-output").first).to_contain_text("42", timeout=60_000)
+    run_cell(page, f"import humanize; open('{text}.txt', 'w').write(humanize.ordinal(6 * 7)); print(6 * 7)", "42")
 
 
 def test_two_people_work_and_find_everything_again_after_a_restart(hub, page, another_page, screenshot):

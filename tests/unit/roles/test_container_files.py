@@ -5,31 +5,22 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from role_settings import ROOT, templar
+from role_settings import rendered as text_of
 
-ROOT = Path(__file__).parents[3]
-ROLE = ROOT / "roles/container"
 COMPOSE_SCHEMA = json.loads(
     files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text(encoding="utf-8")
 )
 
 
-def load(path):
-    return DataLoader().load_from_file(str(path), trusted_as_template=True)
-
-
 def rendered(name, **variables):
-    role = {**load(ROLE / "defaults/main.yml"), **load(ROLE / "vars/main.yml"), "role_path": str(ROLE)}
-    known = {**role, "ansible_managed": "Managed", "__container_parts": ["a"], "container_name": "physics", **variables}
-    text = (ROOT / "templates" / f"{name}.j2").read_text()
-    return list(yaml.safe_load_all(Templar(loader=DataLoader(), variables=known).template(trust_as_template(text))))
+    known = templar("container", **{"__container_parts": ["a"], "container_name": "physics", **variables})
+    return list(yaml.safe_load_all(text_of(ROOT / "templates" / f"{name}.j2", known)))
 
 
 VARIANTS = {

@@ -3,63 +3,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from ansible.errors import AnsibleError
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
+from role_settings import ROLES, ROOT, load, problem_checks, rendered, templar
+from role_settings import refusal as said_by
 from traitlets.config import Config
 
-ROLE = Path(__file__).parents[3] / "roles/hub"
-SHARED = Path(__file__).parents[3] / "templates/jupyterhub_config.py.j2"
-SECRET = ROLE / "templates/secret_config.py.j2"
-
-
-def load(path):
-    return DataLoader().load_from_file(str(path), trusted_as_template=True)
-
-
-def templar(**variables):
-    role = {**load(ROLE / "defaults/main.yml"), **load(ROLE / "vars/main.yml"), "role_path": str(ROLE)}
-    facts = {"ansible_managed": "Managed", "__hub_token": {"content": "dG9rZW4="}}
-    return Templar(loader=DataLoader(), variables={**role, **facts, **variables})
+SHARED = ROOT / "templates/jupyterhub_config.py.j2"
+SECRET = ROLES / "hub/templates/secret_config.py.j2"
 
 
 def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
     found = {"__hub_ancestor": {"files": []}, "__hub_port": {}, "__hub_nodejs": {}, "_hub_nodejs_minimum": "18"}
     defaults = {"hub_admin_users": ["ada"], "groups": {}, "inventory_hostname": "hub", **found}
-    task = load(ROLE / "tasks/problems.yml")[-1]
-    known = templar(**{**defaults, **task["vars"], **variables})
-    said = []
-    for check in task["libcloudspawner.jupyterhub.preflight"]["checks"]:
-        conditions = check["that"] if isinstance(check["that"], list) else [check["that"]]
-        try:
-            if not all(map(known.evaluate_conditional, conditions)):
-                said.append(known.template(check["otherwise"]))
-        except AnsibleError:
-            assert said, "a check must not break where no other one says why"
-    return "\n".join(said)
+    checks, of_task = problem_checks("hub", "sign_in", "problems")
+    return said_by(checks, templar("hub", **{**defaults, **of_task, **variables}))
 
 
 def refusal_of_host(facts):
     """What the checks of every host say to one with these facts; empty if none refuses it."""
-    role = ROLE.parent / "environment"
     platform = {"distribution": "Debian", "distribution_version": "12", "distribution_major_version": "12"}
     good = {**platform, "service_mgr": "systemd", "systemd": {"version": 252}, "python": {"version_info": [3, 11, 2]}}
-    variables = {**load(role / "defaults/main.yml"), **load(role / "vars/main.yml"), "inventory_hostname": "hub"}
-    known = Templar(loader=DataLoader(), variables={**variables, "ansible_facts": {**good, **facts}})
-    (task,) = load(role / "tasks/problems.yml")
-    checks = task["libcloudspawner.jupyterhub.preflight"]["checks"]
-    return "\n".join(known.template(one["otherwise"]) for one in checks if not known.evaluate_conditional(one["that"]))
+    checks, _ = problem_checks("environment", "problems")
+    return said_by(checks, templar("environment", inventory_hostname="hub", ansible_facts={**good, **facts}))
 
 
 def configuration(template, **variables):
     """The settings that a rendered configuration makes."""
-    text = templar(**{"hub_authenticator": "dummy", **variables}).template(trust_as_template(template.read_text()))
+    known = {"hub_authenticator": "dummy", "__hub_token": {"content": "dG9rZW4="}, **variables}
     config = Config()
-    exec(text, {"c": config, "get_config": lambda: config, "load_subconfig": lambda path: None})
+    exec(
+        rendered(template, templar("hub", **known)),
+        {"c": config, "get_config": lambda: config, "load_subconfig": lambda path: None},
+    )
     return config
 
 
@@ -237,9 +213,9 @@ def test_a_file_of_the_operators_own_adds_services():
 
 def removal_is_refused(name, **variables):
     """What a removal says that ends at the task of this name; empty if it goes on."""
-    (block,) = (task for task in load(ROLE / "tasks/remove.yml") if "block" in task)
+    (block,) = (task for task in load(ROLES / "hub/tasks/remove.yml") if "block" in task)
     (task,) = (task for task in block["block"] if task["name"] == name)
-    known = templar(**{**block["vars"], **variables})
+    known = templar("hub", **{**block["vars"], **variables})
     check = task["ansible.builtin.assert"]
     return "" if all(map(known.evaluate_conditional, check["that"])) else known.template(check["fail_msg"])
 

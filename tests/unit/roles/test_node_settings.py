@@ -3,27 +3,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
-
-ROLE = Path(__file__).parents[3] / "roles/node"
-
-
-def load(path):
-    return DataLoader().load_from_file(str(path), trusted_as_template=True)
-
-
-def templar(**variables):
-    role = {**load(ROLE / "defaults/main.yml"), **load(ROLE / "vars/main.yml")}
-    return Templar(loader=DataLoader(), variables={**role, "ansible_managed": "Managed", **variables})
+from role_settings import ROLES, problem_checks, rendered, templar
+from role_settings import refusal as said_by
 
 
 def drop_in(**variables):
     """The settings for all servers."""
-    text = templar(**variables).template(trust_as_template((ROLE / "templates/node.conf.j2").read_text()))
+    text = rendered(ROLES / "node/templates/node.conf.j2", templar("node", **variables))
     return [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
 
 
@@ -40,16 +27,8 @@ def test_homes_that_the_unit_hides_are_not_hidden_twice(root):
 
 def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
-    task = load(ROLE / "tasks/problems.yml")[-1]
-    known = templar(**task["vars"], **variables)
-    checks = task["libcloudspawner.jupyterhub.preflight"]["checks"]
-    return "\n".join(
-        known.template(check["otherwise"])
-        for check in checks
-        if not all(
-            map(known.evaluate_conditional, [check["that"]] if isinstance(check["that"], str) else check["that"])
-        )
-    )
+    checks, of_task = problem_checks("node", "problems")
+    return said_by(checks, templar("node", **of_task, **variables))
 
 
 def environments(*names):
