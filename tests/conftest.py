@@ -47,7 +47,7 @@ def hub(hub_url: str) -> Hub:
     return Hub(hub_url, ADMIN_TOKEN)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def play(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the playbook on the host again, with other variables."""
 

@@ -84,10 +84,10 @@ class Hub:
             assert time.monotonic() < deadline, self.server(user, name)
             time.sleep(0.2)
 
-    def kernel(self, user: str, name: str = "") -> Kernel:
+    def kernel(self, user: str, name: str = "", kernel: str = "python3") -> Kernel:
         """A new kernel in a running server."""
         base = f"/user/{user}/{name + '/' if name else ''}"
-        answer = self.call("POST", f"{base}api/kernels", name="python3")
+        answer = self.call("POST", f"{base}api/kernels", name=kernel)
         answer.raise_for_status()
         return Kernel(f"{self.url}{base}api/kernels/{answer.json()['id']}", self._headers)
 

@@ -236,6 +236,18 @@ def test_an_environment_that_is_not_there_is_refused_with_those_that_are(create,
     assert provider.list() == []
 
 
+def test_an_environment_with_a_start_of_its_own_has_the_server_started_by_it(create, folder):
+    environment = folder / "environments/default"
+    (environment / "repository").mkdir()
+    start = environment / "start"
+    start.write_text('#!/bin/sh\nKIND=course exec "$@"\n')
+    start.chmod(0o755)
+    create()
+    saw = seen(folder)
+    assert saw["env"]["KIND"] == "course"
+    assert saw["env"]["REPO_DIR"] == str(environment / "repository")
+
+
 def test_a_program_that_is_not_there_is_refused_by_name(create, provider):
     with pytest.raises(ProviderError, match="holds no program jupyterhub-doubleuser"):
         create(command=("jupyterhub-doubleuser",))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.template import trust_as_template as trust
 from role_settings import ROLES, problem_checks, rendered, templar
 from role_settings import refusal as said_by
 
@@ -49,3 +50,31 @@ def test_an_environment_that_no_server_could_be_started_from_is_refused_by_its_n
 def test_an_environment_that_the_control_helper_takes_is_not_refused(pure, name):
     assert refusal(node_environments=environments(name)) == ""
     assert pure.ENVIRONMENT.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"repository": "https://example.org/course"}, "Name a tag or a whole commit"),
+        ({"repository": "git@example.org:course", "ref": ""}, "Name a tag or a whole commit"),
+        ({"repository": "https://example.org/course", "ref": "latest"}, "latest says nothing"),
+        ({"repository": "/srv/course", "requirements": "/srv/pins.txt"}, "Leave one of them out in course"),
+    ],
+)
+def test_an_environment_that_does_not_say_what_it_holds_is_refused(environment, words):
+    assert words in refusal(node_environments=[*environments(), {"name": "course", **environment}])
+
+
+def test_a_folder_needs_no_ref_and_a_commit_is_one():
+    repositories = [{"repository": "/srv/course"}, {"repository": "https://example.org/course", "ref": "v1"}]
+    listed = [{"name": f"course{index}", **one} for index, one in enumerate(repositories)]
+    assert refusal(node_environments=[*environments(), *listed]) == ""
+
+
+def test_a_folder_beside_the_inventory_is_found_by_the_name_of_the_environment_or_the_hub(tmp_path):
+    for name in ("course", "physics"):
+        (tmp_path / name).mkdir()
+    known = {"node_environments_folder": str(tmp_path), "inventory_hostname": "physics.example.org"}
+    for name, folder in (("course", "course"), ("default", "physics"), ("other", "")):
+        found = templar("node", node_environment={"name": name}, **known).template(trust("{{ _node_own_repository }}"))
+        assert found == (str(tmp_path / folder) if folder else "")

@@ -158,6 +158,15 @@ def test_a_program_without_a_path_is_that_of_the_environment(host, command, expe
     assert found == [word.format(bin=environment / "bin") for word in expected]
 
 
+def test_an_environment_with_a_start_of_its_own_has_the_server_started_by_it(host):
+    environment = host.helper.ENVIRONMENTS / "default-0123"
+    (environment / "start").touch()
+    (environment / "repository").mkdir()
+    assert host.helper.checked_command(["/bin/sh"], environment) == [str(environment / "start"), "/bin/sh"]
+    assert host.start()["ok"]
+    assert f'REPO_DIR="{environment}/repository"' in (host.helper.ENVIRONMENT_FILES / "alice.env").read_text()
+
+
 # --- secrets ------------------------------------------------------------------------------------------------
 
 LEAKY = {

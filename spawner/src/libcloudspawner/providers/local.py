@@ -302,7 +302,13 @@ def _explained(what: str) -> Iterator[None]:
 
 
 def _command(command: Sequence[str], environment: Path) -> list[str]:
-    """The program by its path: from the environment when it is a bare name."""
+    """The program by its path, after what the environment has to do before it."""
+    start = environment / "start"
+    return [*([str(start)] if start.is_file() else []), *_program(command, environment)]
+
+
+def _program(command: Sequence[str], environment: Path) -> list[str]:
+    """From the environment when it is a bare name."""
     program, *words = command
     if "/" in program:
         return [program, *words]
@@ -325,6 +331,7 @@ def _variables(request: LaunchRequest, record: _Record, environment: Path, home:
         "SHELL": "/bin/bash",
         "PYTHONUSERBASE": str(user_packages),
         "JUPYTER_RUNTIME_DIR": record.runtime_folder,
+        **({"REPO_DIR": str(repository)} if (repository := environment / "repository").is_dir() else {}),
         **request.environment,
         _MARK: record.request_id,
     }

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What servers contain, by the files that repositories of courses have."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = "/opt/jupyterhub-singleuser/environments"
+EXAMPLES = Path(__file__).parents[2] / "inventories/local/environments"
+CHANNEL = Path(__file__).parents[1] / "conda_channel.py"
+
+COURSE = {
+    "requirements.txt": "humanize\nnumpy==1.26.4\n",
+    "apt.txt": "# says hello\nhello\n",
+    "runtime.txt": "python-3.11",
+    "start": '#!/bin/bash\nexport LESSON="$REPO_DIR/lesson.txt"\nexec "$@"\n',
+    "lesson.txt": "six times seven\n",
+    # What the extensions of a course do, and what no repository may.
+    "postBuild": "#!/bin/bash\nset -e\npython -c 'import humanize'\n"
+    "jupyter server extension enable --sys-prefix jupyterlab\n"
+    'date > "$NB_PYTHON_PREFIX/share/built"\n'
+    "! touch /etc/from-post-build /home/from-post-build /var/lib/from-post-build 2>/dev/null\n",
+}
+GEO = {
+    "environment.yaml": "channels: [conda-forge]\nvariables: {KIND: 'geo data'}\n"
+    "dependencies:\n  - geo=1\n  - proj\n  - pip:\n    - humanize\n",
+}
+
+
+def write(folder, files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def commit(folder, tag):
+    git = ("git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@b")
+    for words in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", tag), ("tag", tag)):
+        subprocess.run([*git, *words], check=True)
+    return subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+
+
+def environments(folder):
+    """What the scenario has, and those of four courses."""
+    return {
+        "node_environments_folder": str(folder),
+        "environment_conda_channels": ["file:///srv/channel"],
+        "node_environments": [
+            {"name": "default"},
+            {"name": "course"},
+            {"name": "geo", "repository": str(folder / "of-geography")},
+            {"name": "tagged", "repository": f"file://{folder}/lessons", "ref": "v1"},
+            {"name": "r", "repository": str(EXAMPLES / "r")},
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("environments")
+    write(folder / "course", COURSE)
+    write(folder / "of-geography", GEO)
+    write(folder / "lessons", {"requirements.txt": "humanize==4.12.0\n"})
+    commit(folder / "lessons", "v1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(host, play, repositories):
+    script = base64.b64encode(CHANNEL.read_bytes()).decode()
+    host.check_output(
+        "rm -rf /srv/channel && printf %%s %s | base64 -d > /tmp/conda_channel.py && cd /tmp && python3 -c %s",
+        script,
+        "import pathlib, platform, conda_channel as c;"
+        "c.make_channel(pathlib.Path('/srv/channel'), platform.python_version())",
+    )
+    done = play("--tags", "node_install", **environments(repositories))
+    assert done.returncode == 0, done.stdout[-6000:]
+    yield done.stdout
+    restored = play("--tags", "node_install", node_environments_kept=0)
+    assert restored.returncode == 0, restored.stdout[-6000:]
+    host.check_output("rm -rf /srv/channel")
+    assert host.check_output("ls %s", ROOT).split() == ["default", default_of(host)]
+
+
+def default_of(host, name="default"):
+    return host.check_output("readlink %s/%s", ROOT, name)
+
+
+@pytest.fixture
+def offered(drop_in, built):
+    names = ("default", "course", "geo", "tagged", "r")
+    drop_in(f"c.LibcloudSpawner.userserver_images = {[{'name': name} for name in names]!r}")
+
+
+@pytest.fixture
+def student(hub):
+    yield "henry"
+    hub.stop("henry")
+
+
+def test_what_a_repository_leaves_open_is_said_with_the_pins_to_paste(built):
+    assert "leaves open which versions to install" in built
+    assert "humanize==" in built
+    assert "numpy==1.26.4" not in built
+
+
+def test_a_server_holds_what_the_repository_asks_for(offered, hub, host, student):
+    hub.start(student, userserver_image="course")
+    kernel = hub.kernel(student)
+    assert kernel.run("import numpy, humanize, jupyterhub; numpy.__version__, humanize.intword(10**6)") == (
+        "('1.26.4', '1.0 million')"
+    )
+    assert kernel.run("import os; open(os.environ['LESSON']).read()") == "'six times seven\\n'"
+    assert "Read-only" in kernel.run("open(os.environ['LESSON'], 'w')")
+    terminal = hub.terminal(student)
+    assert terminal.run("hello") == "Hello, world!"
+    assert terminal.run("which python") == f"{ROOT}/{default_of(host, 'course')}/bin/python"
+
+
+def test_post_build_writes_into_its_environment_and_nowhere_else(built, host):
+    assert host.file(f"{ROOT}/course/share/built").exists
+    for path in ("/etc", "/home", "/var/lib"):
+        assert not host.file(f"{path}/from-post-build").exists
+
+
+def test_an_environment_of_conda_holds_the_packages_of_both_and_is_activated(offered, hub, student):
+    hub.start(student, userserver_image="geo")
+    kernel = hub.kernel(student)
+    assert kernel.run("import geo, humanize; geo.__version__") == "'1.0'"
+    assert kernel.run("import os; os.environ['KIND'], os.environ['PROJ_DATA'].split('/')[-1]") == "('geo data', 'proj')"
+    assert "Successfully installed" in kernel.run("%pip install --no-deps isodate", 120)
+    assert kernel.run("import isodate; '/.local/environments/geo/' in isodate.__file__") == "True"
+
+
+def test_an_environment_has_r_from_the_distribution(offered, hub, student):
+    hub.start(student, userserver_image="r")
+    kernel = hub.kernel(student, kernel="ir")
+    assert "[1] 42" in kernel.run("print(6 * 7)")
+    assert "4.5" in kernel.run("library(ggplot2); print(mean(1:8))")
+
+
+def test_an_environment_of_a_git_repository_is_tagged_by_its_commit(built, host, repositories):
+    head = subprocess.check_output(["git", "-C", repositories / "lessons", "rev-parse", "v1"], text=True).strip()
+    assert default_of(host, "tagged").startswith(f"tagged-{head[:7]}-")
+
+
+def test_what_is_unchanged_is_not_built_again(built, play, repositories):
+    again = play("--tags", "node_install", **environments(repositories))
+    assert again.returncode == 0, again.stdout[-6000:]
+    assert "changed=0" in again.stdout
+
+
+def test_a_changed_environment_is_built_beside_the_one_that_servers_run_from(
+    offered, host, hub, play, repositories, student
+):
+    former = default_of(host, "tagged")
+    hub.start(student, userserver_image="tagged")
+    kernel = hub.kernel(student)
+    assert kernel.run("import humanize; humanize.__version__") == "'4.12.0'"
+    write(repositories / "lessons", {"requirements.txt": "humanize==4.13.0\n"})
+    subprocess.run(["git", "-C", repositories / "lessons", "tag", "--delete", "v1"], check=True)
+    commit(repositories / "lessons", "v1")
+    moved = play("--tags", "node_install", node_environments_kept=0, **environments(repositories))
+    assert moved.returncode == 0, moved.stdout[-6000:]
+    assert default_of(host, "tagged") != former
+    assert host.file(f"{ROOT}/{former}/complete").exists, "a server runs from it"
+    assert kernel.run("import matplotlib; 1 + 1") == "2"
+
+    hub.stop(student)
+    hub.start(student, userserver_image="tagged")
+    assert hub.kernel(student).run("import humanize; humanize.__version__") == "'4.13.0'"
+    pruned = play("--tags", "node_install", node_environments_kept=0, **environments(repositories))
+    assert pruned.returncode == 0, pruned.stdout[-6000:]
+    assert not host.file(f"{ROOT}/{former}").exists
+
+
+def test_data_are_fetched_for_all_servers_to_read(offered, hub, play, repositories, student):
+    data = [{"name": "lidar", "environment": "course", "command": "python -c 'import humanize' && echo 42 > points"}]
+    done = play("--tags", "node_install", node_data=data, **environments(repositories))
+    assert done.returncode == 0, done.stdout[-6000:]
+    hub.start(student)
+    kernel = hub.kernel(student)
+    assert kernel.run("open('/data/lidar/points').read()") == "'42\\n'"
+    assert "Read-only" in kernel.run("open('/data/lidar/points', 'w')")
+
+    data[0]["command"] = "echo the server is gone >&2; exit 1"
+    broken = play("--tags", "node_install", node_data=data, **environments(repositories))
+    assert broken.returncode != 0
+    assert "The data lidar were not fetched. the server is gone" in broken.stdout
+    assert kernel.run("open('/data/lidar/points').read()") == "'42\\n'"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"requirements.txt": "no-such-package-anywhere==1\n"}, "no-such-package-anywhere"),
+        ({"requirements.txt": "jupyterhub==0.9.2\n"}, "jupyterhub==0.9.2"),
+        ({"postBuild": "#!/bin/sh\necho the data is gone >&2\nexit 1\n"}, "postBuild failed: the data is gone"),
+        ({"apt.txt": "no-such-package-of-debian\n"}, "no-such-package-of-debian"),
+        ({"Dockerfile": "FROM scratch\n"}, "holds a Dockerfile"),
+    ],
+)
+def test_what_cannot_be_built_is_said_and_the_former_one_stays_offered(
+    built, host, play, repositories, tmp_path, files, words
+):
+    former = default_of(host, "course")
+    wanted = environments(repositories)
+    wanted["node_environments"][1]["repository"] = str(write(tmp_path / "broken", files))
+    done = play("--tags", "node_install", **wanted)
+    assert done.returncode != 0
+    assert words in done.stdout
+    assert default_of(host, "course") == former
+    there = host.check_output("ls -d %s/*-*/ | wc -l", ROOT)
+    assert host.check_output("ls %s/*-*/complete | wc -l", ROOT) == there
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(host, play):
+    host.check_output("mount -t tmpfs -o size=20M tmpfs %s", ROOT)
+    try:
+        done = play("--tags", "node_install")
+        assert done.returncode != 0
+        assert "No space left on device" in done.stdout
+        assert host.run("ls -d %s/*-*/", ROOT).stdout == ""
+    finally:
+        host.check_output("umount %s", ROOT)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"repository": "https://example.org/course"}, "Name a tag or a whole commit in ref"),
+        ({"repository": "https://example.org/course", "ref": "latest"}, "latest says nothing of what it holds"),
+        ({"repository": "/no/such/folder"}, "is no folder, or an empty one"),
+    ],
+)
+def test_an_environment_that_says_nothing_is_refused(play, environment, words):
+    done = play("--tags", "node_install", node_environments=[{"name": "default"}, {"name": "course", **environment}])
+    assert done.returncode != 0
+    assert words in done.stdout

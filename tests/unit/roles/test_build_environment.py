@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an environment is built by; with small packages of our own, and none of an index."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.machinery
+import importlib.util
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+FILES = Path(__file__).parents[3] / "roles/environment/files"
+PYTHON = "/usr/bin/python3"
+UV = Path(sys.prefix) / "bin/uv"
+
+
+sys.path.insert(0, str(FILES))
+
+
+def load(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(FILES / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
+
+
+builder = load("build-environment")
+pruner = load("prune-environments")
+
+
+def write_wheel(folder, name, version, depends=()):
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}/__init__.py", f"__version__ = '{version}'\n")
+        needs = "".join(f"Requires-Dist: {one}\n" for one in depends)
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture(autouse=True)
+def index(tmp_path, monkeypatch):
+    """A folder of packages, which uv takes them from."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    for version in ("1.0", "2.0"):
+        write_wheel(folder, "server", version, ["basics"])
+        write_wheel(folder, "basics", version)
+    write_wheel(folder, "extra", "1.5")
+    for name, value in (("UV_FIND_LINKS", folder), ("UV_NO_INDEX", "1"), ("UV_CACHE_DIR", tmp_path / "cache")):
+        monkeypatch.setenv(name, str(value))
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "environments"
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """Make a repository of files."""
+
+    def make(**files):
+        folder = tmp_path / "repository"
+        for name, text in files.items():
+            path = folder / name.replace("__", "/").replace("_txt", ".txt").replace("_toml", ".toml")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return str(folder)
+
+    return make
+
+
+@pytest.fixture
+def build(root):
+    def build(name="course-1", **order):
+        given = {
+            "name": name.partition("-")[0],
+            "python": PYTHON,
+            "pinned": ["basics==1.0\n"],
+            "basis": ["server==2.0\n"],
+        }
+        return subprocess.run(
+            [sys.executable, FILES / "build-environment"],
+            input=json.dumps({"path": str(root / name), **given, **order}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return build
+
+
+def version(environment, package):
+    script = f"import {package}; print({package}.__version__)"
+    return subprocess.check_output([environment / "bin/python", "-c", script], text=True).strip()
+
+
+def test_packages_have_the_pinned_version_wherever_the_repository_asks_for_no_other(build, root, repository):
+    done = build(repository=repository(requirements_txt="extra\n"))
+    assert done.returncode == 0, done.stderr
+    assert [version(root / "course-1", name) for name in ("server", "basics", "extra")] == ["2.0", "1.0", "1.5"]
+    assert json.loads(done.stdout) == {"pins": ["extra==1.5"]}
+
+
+def test_the_repository_may_ask_for_another_version_than_the_pinned_one(build, root, repository):
+    assert build(repository=repository(requirements_txt="basics==2.0\n")).returncode == 0
+    assert version(root / "course-1", "basics") == "2.0"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"requirements_txt": "server==1.0\n"}, "server==2.0"),
+        ({"requirements_txt": "nothere\n"}, "nothere was not found"),
+        ({"postBuild": "#!/bin/sh\necho this went wrong >&2\nexit 3\n"}, "postBuild failed: this went wrong"),
+        ({"runtime_txt": "python-3.4"}, "asks for Python 3.4, and this host has Python 3."),
+        ({"runtime_txt": "r-4.3-2024-01-01"}, "r-cran-irkernel into apt.txt"),
+        (
+            {"postBuild": f"#!/bin/sh\n{UV} pip install -q --python $VIRTUAL_ENV server==1.0"},
+            "server 1.0, and the servers of this hub need 2.0",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_named_and_leaves_nothing(build, root, repository, files, words):
+    done = build(repository=repository(**files))
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert not (root / "course-1").exists()
+
+
+def test_files_in_the_folder_binder_are_those_that_count(build, root, repository):
+    assert (
+        build(repository=repository(binder__requirements_txt="extra==1.5\n", requirements_txt="nothere")).returncode
+        == 0
+    )
+    assert version(root / "course-1", "extra") == "1.5"
+
+
+def test_the_repository_may_be_a_project_itself(build, root, repository, index, monkeypatch):
+    project = '[project]\nname = "lessons"\nversion = "0.1"\ndependencies = ["extra"]\n'
+    backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    write_wheel(index, "lessons", "0.1")
+    code = (
+        "import shutil\n"
+        "def build_wheel(folder, *_):\n"
+        f"    shutil.copy({str(index)!r} + '/lessons-0.1-py3-none-any.whl', folder)\n"
+        "    return 'lessons-0.1-py3-none-any.whl'\n"
+    )
+    done = build(repository=repository(pyproject_toml=project + backend, **{"backend.py": code}))
+    assert done.returncode == 0, done.stderr
+    assert version(root / "course-1", "lessons") == "0.1"
+    assert version(root / "course-1", "extra") == "1.5"
+
+
+def test_post_build_may_write_into_the_environment_and_find_its_programs(build, root, repository):
+    script = '#!/bin/bash\npython -c "import server"\necho ready > "$NB_PYTHON_PREFIX/share.txt"\ncat lesson.txt\n'
+    done = build(repository=repository(postBuild=script, lesson_txt="lesson"))
+    assert done.returncode == 0, done.stderr
+    assert (root / "course-1/share.txt").read_text() == "ready\n"
+    assert (root / "course-1/repository/lesson.txt").read_text() == "lesson"
+
+
+def test_servers_start_by_the_repositorys_own_start(build, root, repository):
+    assert build(repository=repository(start='#!/bin/sh\nexport KIND=course\nexec "$@"\n')).returncode == 0
+    said = subprocess.check_output([root / "course-1/start", "/bin/sh", "-c", "echo $KIND"], text=True)
+    assert said == "course\n"
+
+
+def test_equal_files_are_kept_once_and_a_change_of_one_reaches_no_other_environment(build, root, repository):
+    script = '#!/bin/bash\nfor file in "$NB_PYTHON_PREFIX"/lib/python3*/site-packages/extra/__init__.py; do\n'
+    changing = script + "echo \"__version__ = 'changed'\" > $file; done\n"
+    assert build("one-1", repository=repository(requirements_txt="extra\n")).returncode == 0
+    assert build("two-1", repository=repository(requirements_txt="extra\n")).returncode == 0
+    files = [next(root.glob(f"{name}/lib/python3*/site-packages/extra/__init__.py")) for name in ("one-1", "two-1")]
+    compiled = [next(file.parent.glob("__pycache__/__init__.*.pyc")) for file in files]
+    assert files[0].samefile(files[1])
+    assert compiled[0].samefile(compiled[1])
+
+    assert build("three-1", repository=repository(requirements_txt="extra\n", postBuild=changing)).returncode == 0
+    assert version(root / "three-1", "extra") == "changed"
+    assert version(root / "one-1", "extra") == "1.5"
+    assert build("four-1", repository=repository(requirements_txt="extra\n", postBuild="#!/bin/sh\n")).returncode == 0
+    assert version(root / "four-1", "extra") == "1.5"
+
+
+def test_two_builds_at_once_are_refused(build, root, repository):
+    root.mkdir()
+    with (root / ".building").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = build(repository=repository(requirements_txt="extra\n"))
+    assert done.returncode == 1
+    assert "Wait until it has ended" in done.stderr
+    assert not (root / "course-1").exists()
+
+
+def test_what_a_build_left_that_was_killed_is_gone_after_the_next(build, root, repository):
+    (root / "course-1").mkdir(parents=True)
+    (root / "course-1/rest").touch()
+    assert build(repository=repository(requirements_txt="extra\n")).returncode == 0
+    assert not (root / "course-1/rest").exists()
+    assert (root / "course-1/complete").read_text() == "course"
+
+
+@pytest.mark.parametrize(
+    ("line", "pin"),
+    [
+        ("extra", ["extra==1.5"]),
+        ("Extra>=1", ["Extra==1.5"]),
+        ("extra[all] ~= 1.0 ; python_version > '3'", ["extra[all]==1.5"]),
+        ("extra==1.5", []),
+        ("extra===1.5", []),
+        ("# extra", []),
+        ("", []),
+        ("-e .", []),
+        ("--extra-index-url https://example.org", []),
+        ("extra @ https://example.org/extra.whl", []),
+        ("./extra", []),
+        ("git+https://example.org/extra@v1", []),
+        ("other", []),
+    ],
+)
+def test_a_requirement_that_names_no_version_is_told_the_one_that_was_found(line, pin):
+    assert builder.open_requirements([line], "extra==1.5 \\\n    --hash=sha256:1\n") == pin
+
+
+@pytest.fixture
+def stored(root, tmp_path, monkeypatch):
+    """Make a folder of an environment; the older ones first."""
+    root.mkdir()
+    records = tmp_path / "records"
+    records.mkdir()
+    monkeypatch.setattr(pruner, "RECORDS", records)
+
+    def store(folder, name="", whole=True, used=False, offered=False):
+        (root / folder).mkdir()
+        if whole:
+            (root / folder / "complete").write_text(name)
+        if used:
+            (records / f"{folder}.json").write_text(json.dumps({"environment": folder}))
+        if offered:
+            (root / name).symlink_to(folder)
+
+    return store
+
+
+def test_former_environments_go_but_for_those_that_are_kept_or_used(root, stored):
+    stored("geo-1", "geo", used=True)
+    stored("geo-2", "geo")
+    stored("geo-3", "geo")
+    stored("geo-4", "geo", offered=True)
+    stored("geo-5", "geo", whole=False)
+    stored("old-1", "old", offered=True)
+    assert pruner.prune(root, 1, ["geo"]) == ["geo-2", "geo-5", "old", "old-1"]
+    assert sorted(path.name for path in root.iterdir()) == [".building", "geo", "geo-1", "geo-3", "geo-4"]
+
+
+def test_nothing_is_removed_while_another_run_builds(root, stored):
+    stored("geo-1", "geo", whole=False)
+    with (root / ".building").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert pruner.prune(root, 0, ["geo"]) == []
+    assert (root / "geo-1").exists()
