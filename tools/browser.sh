@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tools/lib.sh
 
-apt_install --no-install-recommends chromium fonts-dejavu-core libatomic1
+apt_install --no-install-recommends chromium fonts-dejavu-core libatomic1 libnss3-tools

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.template import trust_as_template
 from role_settings import ROLES, ROOT, load, problem_checks, rendered, templar
 from role_settings import refusal as said_by
 from traitlets.config import Config
@@ -14,7 +15,13 @@ SECRET = ROLES / "hub/templates/secret_config.py.j2"
 
 def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
-    found = {"__hub_ancestor": {"files": []}, "__hub_port": {}, "__hub_nodejs": {}, "_hub_nodejs_minimum": "18"}
+    found = {
+        "__hub_ancestor": {"files": []},
+        "__hub_port": {},
+        "__hub_https_ports": {},
+        "__hub_nodejs": {},
+        "_hub_nodejs_minimum": "18",
+    }
     defaults = {"hub_admin_users": ["ada"], "groups": {}, "inventory_hostname": "hub", **found}
     checks, of_task = problem_checks("hub", "sign_in", "problems")
     return said_by(checks, templar("hub", **{**defaults, **of_task, **variables}))
@@ -159,7 +166,7 @@ def test_an_authenticator_that_needs_root_is_refused(name):
     assert "PAM" in refusal(hub_authenticator=name)
 
 
-@pytest.mark.parametrize("name", ["native", "null", "github", "oauthenticator.github.LocalGitHubOAuthenticator"])
+@pytest.mark.parametrize("name", ["native", "null", "gitlab", "oauthenticator.github.LocalGitHubOAuthenticator"])
 def test_an_authenticator_that_needs_no_root_is_not_refused(name):
     assert refusal(hub_authenticator=name) == ""
 
@@ -208,7 +215,11 @@ def test_a_file_of_the_operators_own_adds_services():
     own = Config()
     own.JupyterHub.services.append({"name": "grader"})
     config.merge(own)
-    assert [service["name"] for service in config.JupyterHub.services][1:] == ["tests", "grader"]
+    assert [service["name"] for service in config.JupyterHub.services][1:] == [
+        "tests",
+        "jupyterhub-idle-culler",
+        "grader",
+    ]
 
 
 def removal_is_refused(name, **variables):
@@ -237,3 +248,60 @@ def test_machines_that_hold_files_are_destroyed_only_when_that_is_asked_for():
     running = {"__hub_servers": {"singleusers": [{"user": "ada", "name": "", "state": "started"}]}}
     assert "Servers of ada run on machines" in removal_is_refused(task, **running)
     assert removal_is_refused(task, hub_remove_machines=True, **running) == ""
+
+
+OAUTH = {"client_id": "a", "authorize_url": "b", "token_url": "c", "userdata_url": "d"}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "lacking"),
+    [
+        ("github", {}, "needs client_id and client_secret, which"),
+        ("github", {"GoogleOAuthenticator": OAUTH}, "needs client_id,"),
+        ("google", {"GoogleOAuthenticator": {"client_id": "a"}}, ""),
+        ("google", {"OAuthenticator": {"client_id": "a"}}, ""),
+        ("oauth", {"GenericOAuthenticator": {"client_id": "a"}}, "needs authorize_url and token_url and userdata_url,"),
+        ("oauth", {"GenericOAuthenticator": OAUTH}, ""),
+        ("ldap", {}, "needs the address of the directory"),
+        ("ldap", {"LDAPAuthenticator": {"server_address": "ldap.example.org"}}, ""),
+    ],
+)
+def test_an_authenticator_without_what_it_needs_is_refused(name, config, lacking):
+    secret = {"OAuthenticator": {"client_secret": "e"}} if config else {}
+    said = refusal(hub_authenticator=name, hub_config=config, hub_config_secret=secret)
+    assert lacking in said
+    assert bool(lacking) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "class_name"),
+    [
+        ("oauth", "generic-oauth"),
+        ("lti", "ltiauthenticator.lti13.auth.LTI13Authenticator"),
+        ("github", "github"),
+        ("firstuse", "firstuse"),
+    ],
+)
+def test_authenticators_have_short_names(name, class_name):
+    assert configuration(SHARED, hub_authenticator=name).JupyterHub.authenticator_class == class_name
+
+
+def test_groups_and_users_come_in_or_stay_out_as_they_are_named():
+    groups = {"hub_allowed_groups": ["class"], "hub_admin_groups": ["staff"]}
+    config = configuration(SHARED, hub_authenticator="oauth", hub_blocked_users=["eve"], **groups)
+    assert config.OAuthenticator.allowed_groups == {"class"}
+    assert config.OAuthenticator.admin_groups == {"staff"}
+    assert config.Authenticator.manage_groups
+    assert config.Authenticator.blocked_users == {"eve"}
+    assert "allow_all" not in config.Authenticator
+    assert configuration(SHARED, hub_authenticator="oauth", hub_allow_all=True).Authenticator.allow_all
+    assert "eve" in refusal(hub_blocked_users=["eve"], hub_allowed_users=["eve"])
+
+
+def test_idle_servers_are_culled_unless_their_files_would_go_with_them():
+    services = configuration(SECRET, hub_cull_timeout=600).JupyterHub.services
+    assert "--timeout=600" in services[1]["command"]
+    assert "jupyterhub-idle-culler" in [role["name"] for role in configuration(SHARED).JupyterHub.load_roles]
+    assert len(configuration(SECRET, hub_cull_enabled=False).JupyterHub.services) == 1
+    assert len(configuration(SHARED, hub_cull_enabled=False).JupyterHub.load_roles) == 1
+    assert not templar("hub", hub_provider="openstack").evaluate_conditional(trust_as_template("hub_cull_enabled"))

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""HTTPS in front of the hub: by a certificate of one's own, and by one that an authority gives."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+import requests
+from people import run_cell
+from playwright.sync_api import Error, expect, sync_playwright
+
+NAME = "hub.example.test"
+PEBBLE = """
+{"pebble": {"listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
+ "certificate": "/srv/pebble/acme.crt", "privateKey": "/srv/pebble/acme.key", "httpPort": 80, "tlsPort": 443,
+ "externalAccountBindingRequired": false}}
+"""
+
+
+def openssl(folder, *words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """Certificates by an authority that no browser knows: of the hub, of the hub a year ago, and of localhost."""
+    folder = tmp_path_factory.mktemp("authority")
+    new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj")
+    openssl(folder, *new, "/CN=Test authority", "-days", "2", "-keyout", "ca.key", "-out", "ca.crt")
+    for file, name in (("hub", NAME), ("acme", "localhost")):
+        (folder / f"{file}.ext").write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth\n")
+        openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{file}.key",
+                "-out", f"{file}.csr")  # fmt: skip
+        openssl(folder, "x509", "-req", "-in", f"{file}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-days", "2",
+                "-extfile", f"{file}.ext", "-out", f"{file}.crt")  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def configured(play, hub):
+    def run(**variables):
+        done = play("--skip-tags", "node_install,hub_install", **variables)
+        assert done.returncode == 0, done.stdout[-6000:]
+
+    yield run
+    run()
+    hub.wait_until_up()
+
+
+@pytest.fixture(scope="module")
+def manual(configured, authority):
+    configured(
+        hub_https="manual",
+        hub_https_hosts=[NAME],
+        hub_https_certificate=str(authority / "hub.crt"),
+        hub_https_key=str(authority / "hub.key"),
+    )
+
+
+@pytest.fixture
+def browser(host, hub_url, tmp_path, monkeypatch):
+    """A browser for which the hub's name leads to the host; it trusts the authorities of the files it is given."""
+    address = hub_url.split("//")[1].split(":")[0]
+
+    def trusting(*certificates):
+        # Chromium reads whom to trust from the home of its user.
+        store = tmp_path / ".pki/nssdb"
+        store.mkdir(parents=True, exist_ok=True)
+        database = ("certutil", "-d", f"sql:{store}")
+        subprocess.run([*database, "-N", "--empty-password"], check=True)
+        for index, certificate in enumerate(certificates):
+            trust = ("-A", "-t", "C,,", "-n", f"authority-{index}", "-i", certificate)
+            subprocess.run([*database, *trust], check=True)
+        options = ["--no-sandbox", "--disable-gpu", "--disable-quic", f"--host-resolver-rules=MAP {NAME} {address}"]
+        return playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=options, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+        )
+
+    with sync_playwright() as playwright:
+        yield trusting
+
+
+def test_a_student_works_by_https_and_is_led_there_from_http(manual, authority, browser, hub):
+    chromium = browser(authority / "ca.crt")
+    page = chromium.new_page(base_url=f"https://{NAME}")
+    page.set_default_timeout(60_000)
+    page.goto(f"http://{NAME}/hub/login")
+    assert page.url.startswith(f"https://{NAME}/hub/login")
+    page.fill("#username_input", "edith")
+    page.fill("#password_input", "molecule")
+    page.click("#login_submit")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(f"https://{NAME}/user/edith/lab*", timeout=90_000)
+    run_cell(page, "print(6 * 7)", "42")
+    cookies = page.context.cookies()
+    assert cookies
+    assert all(cookie["secure"] for cookie in cookies if cookie["name"].startswith("jupyterhub"))
+    hub.stop("edith")
+    chromium.close()
+
+
+def test_a_browser_that_does_not_know_the_authority_warns(manual, browser):
+    chromium = browser()
+    page = chromium.new_page()
+    with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
+        page.goto(f"https://{NAME}/hub/login")
+    chromium.close()
+
+
+def test_browsers_are_told_to_use_https_alone_and_large_uploads_come_through(manual, authority, host, hub):
+    ask = f"curl --silent --show-error --resolve {NAME}:443:127.0.0.1 --cacert /tmp/ca.crt"
+    host.check_output("printf %%s %s > /tmp/ca.crt", (authority / "ca.crt").read_text())
+    said = host.check_output(f"{ask} --head https://{NAME}/hub/login")
+    assert "strict-transport-security: max-age=31536000" in said.lower()
+    hub.start("edith")
+    token = hub.call("POST", "/users/edith/tokens").json()["token"]
+    host.check_output(
+        "head -c 60000000 /dev/zero | base64 -w0 > /tmp/content && "
+        '(printf \'{"type": "file", "format": "base64", "content": "\'; cat /tmp/content; '
+        "printf '\"}') > /tmp/body"
+    )
+    answer = host.check_output(
+        f"{ask} --request PUT --data-binary @/tmp/body --header 'Authorization: token {token}' "
+        f"--output /dev/null --write-out '%{{http_code}}' https://{NAME}/user/edith/api/contents/large.bin"
+    )
+    assert answer == "201"
+    assert host.file("/home/jupyter-edith/large.bin").size == 60_000_000
+    hub.stop("edith")
+
+
+def test_the_proxy_is_reached_through_https_alone(manual, hub_url, host):
+    with pytest.raises(requests.ConnectionError):
+        requests.get(hub_url, timeout=5)
+    exposure = host.run("systemd-analyze security jupyterhub-https.service").stdout.splitlines()[-1]
+    assert float(exposure.split(":")[1].split()[0]) <= 2.0, exposure
+    assert host.file("/etc/jupyterhub/secrets/https.key").mode & 0o077 == 0
+
+
+def test_an_authority_gives_the_certificate(configured, authority, host, hub_url, browser, tmp_path):
+    host.check_output("DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends pebble")
+    host.check_output("mkdir -p /srv/pebble && grep -q %s /etc/hosts || echo 127.0.0.1 %s >> /etc/hosts", NAME, NAME)
+    for name, text in {
+        "acme.crt": (authority / "acme.crt").read_text(),
+        "acme.key": (authority / "acme.key").read_text(),
+        "config.json": PEBBLE,
+    }.items():
+        host.check_output("printf %%s %s > /srv/pebble/%s", text, name)
+    host.check_output(
+        "systemctl stop pebble.service; systemd-run --unit=test-pebble --collect "
+        "--setenv=PEBBLE_VA_NOSLEEP=1 pebble -config /srv/pebble/config.json"
+    )
+    try:
+        configured(
+            hub_https="letsencrypt",
+            hub_https_hosts=[NAME],
+            hub_https_acme_directory="https://localhost:14000/dir",
+            hub_https_acme_ca_file=str(authority / "ca.crt"),
+        )
+        host.check_output(
+            f"for i in $(seq 60); do curl -sk --resolve {NAME}:443:127.0.0.1 https://{NAME}/hub/login > /dev/null "
+            "&& exit; sleep 1; done; journalctl --unit=jupyterhub-https --lines=20; exit 1"
+        )
+        root = tmp_path / "root.crt"
+        root.write_text(host.check_output("curl --silent --insecure https://localhost:15000/roots/0"))
+        chromium = browser(root)
+        page = chromium.new_page()
+        page.goto(f"https://{NAME}/hub/login")
+        expect(page.locator("#username_input")).to_be_visible()
+        chromium.close()
+    finally:
+        host.run("systemctl stop test-pebble")
+
+
+def test_without_https_nothing_of_it_is_left(configured, host, hub):
+    configured()
+    hub.wait_until_up()
+    assert not host.file("/etc/systemd/system/jupyterhub-https.service").exists
+    for path in ("Caddyfile", "https-acme-ca.crt", "secrets/https.crt", "secrets/https.key"):
+        assert not host.file(f"/etc/jupyterhub/{path}").exists
+    assert not host.socket("tcp://443").is_listening
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"hub_https": "letsencrypt"}, "needs the names that the hub is reached by"),
+        ({"hub_https": "manual", "hub_https_hosts": [NAME]}, "they must both name a file"),
+    ],
+)
+def test_https_that_cannot_work_is_refused(play, variables, words):
+    done = play("--tags", "hub_configure", **variables)
+    assert done.returncode != 0
+    assert words in done.stdout

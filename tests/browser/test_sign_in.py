@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How people sign in whom something else than the hub knows: a real provider of OpenID Connect, a real directory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import expect
+
+PEOPLE = """\
+dn: ou=people,dc=example,dc=org
+objectClass: organizationalUnit
+ou: people
+
+dn: uid=grace,ou=people,dc=example,dc=org
+objectClass: inetOrgPerson
+uid: grace
+cn: Grace
+sn: Hopper
+userPassword: cobol-and-moths
+"""
+INSTALL_SLAPD = """
+export DEBIAN_FRONTEND=noninteractive
+for said in 'domain string example.org' 'password1 password admin' 'password2 password admin'; do
+  echo "slapd slapd/$said" | debconf-set-selections
+done
+apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends slapd ldap-utils
+systemctl restart slapd
+ldapadd -x -D cn=admin,dc=example,dc=org -w admin -H ldap://127.0.0.1 || test $? -eq 68
+"""
+
+
+@pytest.fixture(scope="module")
+def configured(play):
+    """Run the playbook with another way to sign in."""
+
+    def run(**variables):
+        done = play("--skip-tags", "node_install", **variables)
+        assert done.returncode == 0, done.stdout[-6000:]
+
+    yield run
+    run()
+
+
+@pytest.fixture(scope="module")
+def provider(host):
+    """The address of a provider of OpenID Connect that host and browser reach; it knows ada, eve, and their groups."""
+    address = host.check_output("ip route show default").split()[2]
+    people = ['{"sub": "ada", "groups": ["class"]}', '{"sub": "eve", "groups": ["others"]}']
+    command = [sys.executable, "-m", "oidc_provider_mock", "--host", address, "--port", "9400"]
+    for one in people:
+        command += ["--user-claims", one]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://{address}:9400"
+    for _ in range(100):
+        try:
+            urlopen(f"{url}/.well-known/openid-configuration", timeout=1).close()
+            break
+        except OSError:
+            assert process.poll() is None
+    yield url
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def openid(configured, provider, hub_url):
+    configured(
+        hub_authenticator="oauth",
+        hub_allowed_groups=["class"],
+        hub_config={
+            "GenericOAuthenticator": {
+                "client_id": "jupyterhub",
+                "authorize_url": f"{provider}/oauth2/authorize",
+                "token_url": f"{provider}/oauth2/token",
+                "userdata_url": f"{provider}/userinfo",
+                "username_claim": "sub",
+                "scope": ["openid"],
+                "auth_state_groups_key": "oauth_user.groups",
+                "login_service": "the university",
+                "oauth_callback_url": f"{hub_url}/hub/oauth_callback",
+            },
+            "Authenticator": {"enable_auth_state": False},
+        },
+        hub_config_secret={"GenericOAuthenticator": {"client_secret": "a-secret-of-the-client"}},
+    )
+
+
+def sign_in_at_the_provider(page, user):
+    page.goto("/hub/login")
+    page.get_by_role("link", name="Sign in with the university").click()
+    page.get_by_label("sub").fill(user)
+    page.get_by_role("button", name="Authorize").click()
+
+
+def test_a_member_of_the_class_signs_in_by_openid_connect(openid, hub, page, screenshot):
+    sign_in_at_the_provider(page, "ada")
+    expect(page.get_by_role("button", name="Start")).to_be_visible()
+    screenshot("signed-in-by-openid-connect")
+    assert "class" in hub.call("GET", "/users/ada").json()["groups"]
+
+
+def test_who_is_in_no_group_of_the_class_is_told_so(openid, page, screenshot):
+    sign_in_at_the_provider(page, "eve")
+    expect(page.locator("body")).to_contain_text("403 : Forbidden")
+
+
+def test_the_secret_of_the_client_is_readable_to_the_hub_alone(openid, host):
+    assert host.run("grep -rl a-secret-of-the-client /etc/jupyterhub").stdout.split() == [
+        "/etc/jupyterhub/secrets/secret_config.py"
+    ]
+    assert host.file("/etc/jupyterhub/secrets/secret_config.py").mode & 0o007 == 0
+    assert host.run("journalctl --unit=jupyterhub | grep a-secret-of-the-client").stdout == ""
+
+
+@pytest.fixture
+def directory(configured, host):
+    host.check_output("printf %%s %s | sh -euc %s", PEOPLE, INSTALL_SLAPD.replace("apt-get", "apt-get </dev/null"))
+    configured(
+        hub_authenticator="ldap",
+        hub_allow_all=True,
+        hub_config={
+            "LDAPAuthenticator": {
+                "server_address": "127.0.0.1",
+                "tls_strategy": "insecure",
+                "bind_dn_template": ["uid={username},ou=people,dc=example,dc=org"],
+            }
+        },
+    )
+
+
+def test_a_person_of_the_directory_signs_in(directory, page, screenshot):
+    for password, sees in (
+        ("wrong", page.locator(".login_error")),
+        ("cobol-and-moths", page.get_by_text("Start").first),
+    ):
+        page.goto("/hub/login")
+        page.fill("#username_input", "grace")
+        page.fill("#password_input", password)
+        page.get_by_role("button", name="Sign in").click()
+        expect(sees).to_be_visible()
+    screenshot("signed-in-by-ldap")
+
+
+@pytest.fixture
+def hashed(configured):
+    configured(
+        hub_extra_packages=["jupyterhub-hashauthenticator"],
+        hub_authenticator="hashauthenticator.HashAuthenticator",
+        hub_allow_all=True,
+        hub_config_secret={"HashAuthenticator": {"secret_key": "of-the-workshop", "show_logins": True}},
+    )
+
+
+def test_a_package_brings_another_way_to_sign_in(hashed, host, page, screenshot):
+    password = host.check_output("/opt/jupyterhub/hub/bin/hashauthpw --length 8 linus of-the-workshop")
+    page.goto("/hub/login")
+    page.fill("#username_input", "linus")
+    page.fill("#password_input", password)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Start").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("package", "words"),
+    [("jupyterhub==5.2.1", "jupyterhub==5.2.1"), ("no-such-package-anywhere", "no-such-package-anywhere")],
+)
+def test_a_package_that_does_not_fit_changes_nothing(play, host, hub, package, words):
+    before = host.check_output("readlink /opt/jupyterhub/hub"), host.check_output("stat -c %Y /etc/jupyterhub/*.py")
+    done = play("--skip-tags", "node_install", hub_extra_packages=[package])
+    assert done.returncode != 0
+    assert words in done.stdout
+    assert "does not fit" in done.stdout
+    after = host.check_output("readlink /opt/jupyterhub/hub"), host.check_output("stat -c %Y /etc/jupyterhub/*.py")
+    assert after == before
+    hub.wait_until_up()
