@@ -78,7 +78,7 @@ def test_requirements_that_ask_for_the_ancestor_are_refused_before_it_is_install
 
 @pytest.mark.parametrize("line", ["# libcloudspawner", "libcloudspawner-extras==1", "jupyter-libcloudspawner==1", ""])
 def test_other_requirements_are_not_taken_for_the_ancestor(line):
-    assert refusal(hub_requirements="/srv/own.txt", __hub_required=f"jupyterhub==6.0.0\n{line}\n") == ""
+    assert refusal(hub_requirements="/srv/own.txt", __hub_required=f"{line}\njupyterhub-idle-culler\n") == ""
 
 
 def test_an_authenticator_that_lets_everybody_in_is_refused_unless_that_is_meant():
@@ -304,4 +304,25 @@ def test_idle_servers_are_culled_unless_their_files_would_go_with_them():
     assert "jupyterhub-idle-culler" in [role["name"] for role in configuration(SHARED).JupyterHub.load_roles]
     assert len(configuration(SECRET, hub_cull_enabled=False).JupyterHub.services) == 1
     assert len(configuration(SHARED, hub_cull_enabled=False).JupyterHub.load_roles) == 1
-    assert not templar("hub", hub_provider="openstack").evaluate_conditional(trust_as_template("hub_cull_enabled"))
+    culls = trust_as_template("_hub_culls")
+    assert not templar("hub", hub_provider="openstack").evaluate_conditional(culls)
+    assert templar("hub", hub_provider="openstack", hub_allow_data_loss=True).evaluate_conditional(culls)
+
+
+def test_requirements_of_ones_own_hold_what_stops_idle_servers():
+    own = {"hub_requirements": "/srv/own.txt", "__hub_required": "jupyterhub==6.1.0\n"}
+    assert "lacks jupyterhub-idle-culler" in refusal(**own)
+    assert refusal(**own, hub_cull_enabled=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"hub_https": "letsencrypt"}, "needs the names that the hub is reached by"),
+        ({"hub_https": "manual", "hub_https_hosts": ["hub.example.org"]}, "they must both name a file"),
+        ({"hub_https_acme_ca_file": "/no/such/file"}, "the control machine has no such file"),
+        ({"__hub_https_ports": {"results": [{"item": 80}, {"item": 443, "msg": "taken"}]}}, "on port 443, which HTTPS"),
+    ],
+)
+def test_https_that_cannot_work_is_refused(variables, words):
+    assert words in refusal(**variables)
