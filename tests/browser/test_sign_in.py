@@ -28,7 +28,12 @@ for said in 'domain string example.org' 'password1 password admin' 'password2 pa
   echo "slapd slapd/$said" | debconf-set-selections
 done
 apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends slapd ldap-utils
-systemctl restart slapd
+# Not by the script that the package has, which a container without its own cgroups confuses.
+systemctl stop slapd
+pkill slapd || true
+systemd-run --quiet --unit=test-slapd --collect \
+  /usr/sbin/slapd -d 0 -u openldap -g openldap -h ldap://127.0.0.1/ -F /etc/ldap/slapd.d
+for i in $(seq 30); do ldapsearch -x -H ldap://127.0.0.1 -s base >/dev/null 2>&1 && break; sleep 1; done
 ldapadd -x -D cn=admin,dc=example,dc=org -w admin -H ldap://127.0.0.1 || test $? -eq 68
 """
 
@@ -91,9 +96,8 @@ def openid(configured, provider, hub_url):
 
 def sign_in_at_the_provider(page, user):
     page.goto("/hub/login")
-    page.get_by_role("link", name="Sign in with the university").click()
-    page.get_by_label("sub").fill(user)
-    page.get_by_role("button", name="Authorize").click()
+    page.get_by_role("button", name="Sign in with the university").click()
+    page.get_by_role("button", name=user, exact=True).click()
 
 
 def test_a_member_of_the_class_signs_in_by_openid_connect(openid, hub, page, screenshot):
@@ -105,7 +109,7 @@ def test_a_member_of_the_class_signs_in_by_openid_connect(openid, hub, page, scr
 
 def test_who_is_in_no_group_of_the_class_is_told_so(openid, page, screenshot):
     sign_in_at_the_provider(page, "eve")
-    expect(page.locator("body")).to_contain_text("403 : Forbidden")
+    expect(page.locator("body")).to_contain_text("you are not currently authorized to use this hub")
 
 
 def test_the_secret_of_the_client_is_readable_to_the_hub_alone(openid, host):
@@ -156,7 +160,7 @@ def hashed(configured):
 
 
 def test_a_package_brings_another_way_to_sign_in(hashed, host, page, screenshot):
-    password = host.check_output("/opt/jupyterhub/hub/bin/hashauthpw --length 8 linus of-the-workshop")
+    password = host.check_output("/opt/jupyterhub/hub/bin/hashauthpw linus of-the-workshop")
     page.goto("/hub/login")
     page.fill("#username_input", "linus")
     page.fill("#password_input", password)
