@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit faults sanity molecule container vm openstack bench bench-cloud docs lock clean
+.PHONY: help setup demo demo-down test lint unit faults sanity pylint molecule container front vm openstack bench bench-cloud docs lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -19,7 +19,7 @@ demo: ## Bring up a hub in a container (DEMO_PORT=8000)
 demo-down: ## Remove the hub that 'make demo' made
 	@tools/demo.sh down
 
-test: lint unit faults sanity molecule container ## Run all tests
+test: lint unit faults pylint molecule container ## Run all tests
 
 lint: setup ## Check the style of everything, ansible-test sanity included
 	tools/lint.sh
@@ -34,6 +34,9 @@ faults: setup ## Kill, cut off and overrun hubs beside a fake cloud
 sanity: setup ## Run ansible-test sanity alone
 	tools/sanity.sh
 
+pylint: setup ## Run the one test of ansible-test sanity that lint leaves out
+	tools/sanity.sh --test pylint
+
 molecule: setup ## Set up Debian hosts in containers, test them whole, and tear one down
 	molecule test -s default --no-command-borders
 	molecule test -s minimal --no-command-borders
@@ -42,6 +45,9 @@ molecule: setup ## Set up Debian hosts in containers, test them whole, and tear 
 container: setup ## Build a hub in one container, and test two of them side by side
 	tools/container.sh
 	pytest -p no:cacheprovider tests/container
+
+front: setup ## Test ways to sign in and HTTPS, each a run of the playbook (a quarter of an hour)
+	molecule test -s front --no-command-borders
 
 vm: setup ## Test limits and guarantees on cgroup v2, in a virtual machine (ten minutes)
 	molecule test -s vm --no-command-borders

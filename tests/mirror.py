@@ -76,7 +76,7 @@ class Mirror(BaseHTTPRequestHandler):
     def with_links_here(self, page: bytes) -> bytes:
         """A page of an index whose files are to be fetched from here too."""
         here = f"https://{self.headers['Host']}/fetch/".encode()
-        return re.sub(rb'((?:href=|"tarball": ?)")https?://', rb"\1" + here, page)
+        return re.sub(rb'((?:href=|"(?:tarball|url)": ?)")https?://', rb"\1" + here, page)
 
     def do_HEAD(self) -> None:
         self.do_GET()

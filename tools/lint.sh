@@ -26,7 +26,7 @@ check shellcheck tools/*.sh tools/*/*.sh .ci/run
 check types
 check antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self --skip-rstcheck .
 check antsibull-changelog lint
-# pylint takes longer than all its other tests; ruff stands in here, and `make sanity` runs it.
+# pylint takes longer than all its other tests; ruff stands in here, and `make pylint` runs it.
 check tools/sanity.sh --skip-test pylint
 
 say "--- ansible-lint --offline"
