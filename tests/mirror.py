@@ -48,7 +48,7 @@ class Mirror(BaseHTTPRequestHandler):
         host, _, path = self.path.removeprefix("/fetch/").partition("/")
         scheme = "http" if re.search("/(dists|pool)/", path) else "https"
         headers = {name: value for name in PASSED_ON if (value := self.headers.get(name))}
-        if "/simple/" in path:
+        if path.startswith("simple/") or "/simple/" in path:
             headers["Accept"] = "text/html"
         try:
             answer = urllib.request.urlopen(

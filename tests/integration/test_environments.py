@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = "/opt/jupyterhub-singleuser/environments"
-EXAMPLES = Path(__file__).parents[2] / "inventories/local/environments"
+EXAMPLES = Path(__file__).parents[2] / "environments"
 CHANNEL = Path(__file__).parents[1] / "conda_channel.py"
 
 COURSE = {

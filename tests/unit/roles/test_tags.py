@@ -27,7 +27,8 @@ def with_imports(path):
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 def test_what_a_tag_uses_is_registered_under_it(role):
     phases = yaml.safe_load((role / "tasks/main.yml").read_text())
-    tags = {phase["ansible.builtin.import_tasks"]["file"]: set(phase.get("tags", [])) for phase in phases}
+    kinds = ("ansible.builtin.import_tasks", "ansible.builtin.include_tasks")
+    tags = {phase[kind]["file"]: set(phase.get("tags", [])) for phase in phases for kind in kinds if kind in phase}
     texts = {name: with_imports(role / "tasks" / name) for name in tags}
     known = {
         tag: {name for file, text in texts.items() if tags[file] & {tag, "always"} for name in registered(text)}
