@@ -8,12 +8,13 @@ ROUNDS says how often; 10 times if it is not set.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import time
 import urllib.request
 import uuid
+
+from table import print_table
 
 PORT = 18080
 BARE = (
@@ -53,14 +54,12 @@ def main() -> None:
     ours, bare = zip(*pairs, strict=True)
     size = int(docker("image", "inspect", "--format", "{{.Size}}", image)) / 1e6
     print(f"The image has {size:.0f} MB.")
-    print("| from the start of a container to its login page | n | median | min | max |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, seen in (
-        ("ours, s", ours),
-        ("a bare JupyterHub in the same image, s", bare),
-        ("ratio, pair by pair", [one / other for one, other in pairs]),
-    ):
-        print(f"| {name} | {len(seen)} | {statistics.median(seen):.2f} | {min(seen):.2f} | {max(seen):.2f} |")
+    rows = {
+        "ours, s": ours,
+        "a bare JupyterHub in the same image, s": bare,
+        "ratio, pair by pair": [one / other for one, other in pairs],
+    }
+    print_table("from the start of a container to its login page", rows)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from table import print_table
 
 ROLES = Path(__file__).parents[1] / "roles"
 PYTHON = "/usr/bin/python3"
@@ -68,10 +69,6 @@ def used(folder: Path) -> int:
     return int(subprocess.check_output(["du", "--summarize", "--block-size=1", folder], text=True).split()[0])
 
 
-def row(name: str, seen: list[float]) -> str:
-    return f"| {name} | {len(seen)} | {statistics.median(seen):.2f} | {min(seen):.2f} | {max(seen):.2f} |"
-
-
 def main() -> None:
     seen: dict[str, list[tuple[float, float]]] = {"cold": [], "warm": []}
     for _ in range(int(os.environ.get("ROUNDS", "3"))):
@@ -82,12 +79,12 @@ def main() -> None:
                 ours = build(folder, folder / "cache-uv", "science", REQUIREMENTS)
                 times.append((ours, pip(folder, folder / "cache-pip")))
                 print(f"{state}: {times[-1]}", file=sys.stderr)
-    print("| to build a scientific environment | n | median | min | max |")
-    print("| --- | --- | --- | --- | --- |")
+    rows = {}
     for state, times in seen.items():
-        print(row(f"ours, {state} cache, s", [ours for ours, _ in times]))
-        print(row(f"pip in a plain venv, {state} cache, s", [other for _, other in times]))
-        print(row(f"ratio, {state}, pair by pair", [ours / other for ours, other in times]))
+        rows[f"ours, {state} cache, s"] = [ours for ours, _ in times]
+        rows[f"pip in a plain venv, {state} cache, s"] = [other for _, other in times]
+        rows[f"ratio, {state}, pair by pair"] = [ours / other for ours, other in times]
+    print_table("to build a scientific environment", rows)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
         sizes = []

@@ -30,7 +30,7 @@ def openssl(folder, *words):
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    """Certificates by an authority that no browser knows: of the hub, of the hub a year ago, and of localhost."""
+    """Certificates by an authority that no browser knows: of the hub, and of localhost."""
     folder = tmp_path_factory.mktemp("authority")
     new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj")
     openssl(folder, *new, "/CN=Test authority", "-days", "2", "-keyout", "ca.key", "-out", "ca.crt")
@@ -43,17 +43,9 @@ def authority(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def configured(play, hub, host):
+@pytest.fixture(scope="module", autouse=True)
+def _programs(host):
     host.check_output("apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends curl pebble")
-
-    def run(**variables):
-        done = play("--skip-tags", "node_install,hub_install", **variables)
-        assert done.returncode == 0, done.stdout[-6000:]
-
-    yield run
-    run()
-    hub.wait_until_up()
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +126,9 @@ def test_browsers_are_told_to_use_https_alone_and_large_uploads_come_through(man
     said = host.check_output(f"{ask} --head https://{NAME}/hub/login")
     assert "strict-transport-security: max-age=31536000" in said.lower()
     api("POST", f"/users/{STUDENT}/server")
+    deadline = time.monotonic() + 120
     while not api("GET", f"/users/{STUDENT}")["servers"].get("", {}).get("ready"):
+        assert time.monotonic() < deadline
         time.sleep(1)
     token = api("POST", f"/users/{STUDENT}/tokens")["token"]
     host.check_output(

@@ -39,18 +39,6 @@ ldapadd -x -D cn=admin,dc=example,dc=org -w admin -H ldap://127.0.0.1 || test $?
 
 
 @pytest.fixture(scope="module")
-def configured(play):
-    """Run the playbook with another way to sign in."""
-
-    def run(**variables):
-        done = play("--skip-tags", "node_install", **variables)
-        assert done.returncode == 0, done.stdout[-6000:]
-
-    yield run
-    run()
-
-
-@pytest.fixture(scope="module")
 def provider(host):
     """The address of a provider of OpenID Connect that host and browser reach; it knows ada, eve, and their groups."""
     address = host.check_output("ip route show default").split()[2]

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import pwd
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,6 +13,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from programs import load_program
 
 HELPER = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuserctl"
 TOKEN = "a-token-that-nobody-may-see"
@@ -23,17 +21,6 @@ PATHS = ("CONFIGURATION", "ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", 
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
-
-
-def load() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("singleuserctl", str(HELPER))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = writes_bytecode
-    return module
 
 
 class Host:
@@ -162,9 +149,9 @@ class Host:
 @pytest.fixture(scope="session")
 def pure() -> ModuleType:
     """The helper, for its functions that touch nothing."""
-    return load()
+    return load_program(HELPER)
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    return Host(load(), tmp_path)
+    return Host(load_program(HELPER), tmp_path)

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.machinery
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from programs import load_program
 
 FILES = Path(__file__).parents[3] / "roles/environment/files"
 PYTHON = "/usr/bin/python3"
@@ -22,16 +21,8 @@ UV = Path(sys.prefix) / "bin/uv"
 sys.path.insert(0, str(FILES))
 
 
-def load(name):
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(FILES / name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    sys.modules[loader.name] = module
-    loader.exec_module(module)
-    return module
-
-
-builder = load("build-environment")
-pruner = load("prune-environments")
+builder = load_program(FILES / "build-environment")
+pruner = load_program(FILES / "prune-environments")
 
 
 def write_wheel(folder, name, version, depends=()):
@@ -172,6 +163,14 @@ def test_servers_start_by_the_repositorys_own_start(build, root, repository):
     assert build(repository=repository(start='#!/bin/sh\nexport KIND=course\nexec "$@"\n')).returncode == 0
     said = subprocess.check_output([root / "course-1/start", "/bin/sh", "-c", "echo $KIND"], text=True)
     assert said == "course\n"
+
+
+def test_modules_are_compiled_beside_their_sources_whatever_the_callers_environment_says(
+    build, root, repository, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "elsewhere"))
+    assert build(repository=repository(requirements_txt="extra\n")).returncode == 0
+    assert list(root.glob("course-1/lib/python3*/site-packages/extra/__pycache__/__init__.*.pyc"))
 
 
 def test_equal_files_are_kept_once_and_a_change_of_one_reaches_no_other_environment(build, root, repository):

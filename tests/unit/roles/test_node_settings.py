@@ -71,7 +71,7 @@ def test_a_folder_needs_no_ref_and_a_commit_is_one():
     assert refusal(node_environments=[*environments(), *listed]) == ""
 
 
-def test_a_folder_beside_the_inventory_is_found_by_the_name_of_the_environment_or_the_hub(tmp_path):
+def test_a_folder_of_environments_is_found_by_the_name_of_the_environment_or_the_hub(tmp_path):
     for name in ("course", "physics"):
         (tmp_path / name).mkdir()
     known = {"node_environments_folder": str(tmp_path), "inventory_hostname": "physics.example.org"}
