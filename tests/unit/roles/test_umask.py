@@ -19,8 +19,10 @@ def commands(tasks):
             yield task
 
 
+# Neither what removes, nor what keeps and brings back files with the modes that they have.
+OTHER = ("remove", "back_up", "restore")
 INSTALLING = sorted(
-    path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not path.stem.startswith("remove")
+    path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not path.stem.startswith(OTHER)
 )
 
 
