@@ -182,6 +182,7 @@ def test_equal_files_are_kept_once_and_a_change_of_one_reaches_no_other_environm
     compiled = [next(file.parent.glob("__pycache__/__init__.*.pyc")) for file in files]
     assert files[0].samefile(files[1])
     assert compiled[0].samefile(compiled[1])
+    assert version(root / "two-1", "extra") == "1.5"
 
     assert build("three-1", repository=repository(requirements_txt="extra\n", postBuild=changing)).returncode == 0
     assert version(root / "three-1", "extra") == "changed"
