@@ -59,14 +59,15 @@ def test_an_environment_that_the_control_helper_takes_is_not_refused(pure, name)
         ({"repository": "git@example.org:course", "ref": ""}, "Name a tag or a whole commit"),
         ({"repository": "https://example.org/course", "ref": "latest"}, "latest says nothing"),
         ({"repository": "/srv/course", "requirements": "/srv/pins.txt"}, "Leave one of them out in course"),
+        ({"repository": "/no/such/folder"}, "folders that are not on this machine: /no/such/folder."),
     ],
 )
 def test_an_environment_that_does_not_say_what_it_holds_is_refused(environment, words):
     assert words in refusal(node_environments=[*environments(), {"name": "course", **environment}])
 
 
-def test_a_folder_needs_no_ref_and_a_commit_is_one():
-    repositories = [{"repository": "/srv/course"}, {"repository": "https://example.org/course", "ref": "v1"}]
+def test_a_folder_needs_no_ref_and_a_tag_is_one(tmp_path):
+    repositories = [{"repository": str(tmp_path)}, {"repository": "https://example.org/course", "ref": "v1"}]
     listed = [{"name": f"course{index}", **one} for index, one in enumerate(repositories)]
     assert refusal(node_environments=[*environments(), *listed]) == ""
 
