@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit faults sanity pylint molecule container front vm openstack bench bench-cloud docs lock clean
+.PHONY: help setup demo demo-down test lint unit faults sanity pylint molecule container front environments vm openstack bench bench-cloud docs lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -48,6 +48,9 @@ container: setup ## Build a hub in one container, and test two of them side by s
 
 front: setup ## Test ways to sign in and HTTPS, each a run of the playbook (a quarter of an hour)
 	molecule test -s front --no-command-borders
+
+environments: setup ## Test environments of repositories, of conda and with R (a quarter of an hour)
+	molecule test -s environments --no-command-borders
 
 vm: setup ## Test limits and guarantees on cgroup v2, in a virtual machine (ten minutes)
 	molecule test -s vm --no-command-borders

@@ -60,7 +60,8 @@ def make_channel(channel: Path, python_version: str) -> None:
     (channel / "noarch").mkdir()
     minor = ".".join(python_version.split(".")[:2])
     library = f"lib/python{minor}/site-packages"
-    home = "home = /usr/bin\ninclude-system-site-packages = false\n"
+    # As conda's own, it finds what users install for themselves.
+    home = "home = /usr/bin\ninclude-system-site-packages = true\n"
     python = {"bin/python": "/usr/bin/python3", "bin/python3": "/usr/bin/python3"}
     packages = [write_package(channel, "python", python_version, {"pyvenv.cfg": home}, python)]
     for name, version in (("geo", "1.0"), ("geo", "2.0")):

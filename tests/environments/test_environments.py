@@ -13,18 +13,7 @@ ROOT = "/opt/jupyterhub-singleuser/environments"
 EXAMPLES = Path(__file__).parents[2] / "environments"
 CHANNEL = Path(__file__).parents[1] / "conda_channel.py"
 
-COURSE = {
-    "requirements.txt": "humanize\nnumpy==1.26.4\n",
-    "apt.txt": "# says hello\nhello\n",
-    "runtime.txt": "python-3.11",
-    "start": '#!/bin/bash\nexport LESSON="$REPO_DIR/lesson.txt"\nexec "$@"\n',
-    "lesson.txt": "six times seven\n",
-    # What the extensions of a course do, and what no repository may.
-    "postBuild": "#!/bin/bash\nset -e\npython -c 'import humanize'\n"
-    "jupyter server extension enable --sys-prefix jupyterlab\n"
-    'date > "$NB_PYTHON_PREFIX/share/built"\n'
-    "! touch /etc/from-post-build /home/from-post-build /var/lib/from-post-build 2>/dev/null\n",
-}
+COURSE = {"requirements.txt": "humanize\nnumpy==1.26.4\n"}
 GEO = {
     "environment.yaml": "channels: [conda-forge]\nvariables: {KIND: 'geo data'}\n"
     "dependencies:\n  - geo=1\n  - proj\n  - pip:\n    - humanize\n",
@@ -46,10 +35,13 @@ def commit(folder, tag):
 
 
 def environments(folder):
-    """What the scenario has, and those of four courses."""
+    """What the scenario has, those of four courses, and the data of one."""
     return {
         "node_environments_folder": str(folder),
         "environment_conda_channels": ["file:///srv/channel"],
+        "node_data": [
+            {"name": "lidar", "environment": "course", "command": "python -c 'import humanize' && echo 42 > points"}
+        ],
         "node_environments": [
             {"name": "default"},
             {"name": "course"},
@@ -110,25 +102,6 @@ def test_what_a_repository_leaves_open_is_said_with_the_pins_to_paste(built):
     assert "numpy==1.26.4" not in built
 
 
-def test_a_server_holds_what_the_repository_asks_for(offered, hub, host, student):
-    hub.start(student, userserver_image="course")
-    kernel = hub.kernel(student)
-    assert kernel.run("import numpy, humanize, jupyterhub; numpy.__version__, humanize.intword(10**6)") == (
-        "('1.26.4', '1.0 million')"
-    )
-    assert kernel.run("import os; open(os.environ['LESSON']).read()") == "'six times seven\\n'"
-    assert "Read-only" in kernel.run("open(os.environ['LESSON'], 'w')")
-    terminal = hub.terminal(student)
-    assert terminal.run("hello") == "Hello, world!"
-    assert terminal.run("which python") == f"{ROOT}/{default_of(host, 'course')}/bin/python"
-
-
-def test_post_build_writes_into_its_environment_and_nowhere_else(built, host):
-    assert host.file(f"{ROOT}/course/share/built").exists
-    for path in ("/etc", "/home", "/var/lib"):
-        assert not host.file(f"{path}/from-post-build").exists
-
-
 def test_an_environment_of_conda_holds_the_packages_of_both_and_is_activated(offered, hub, student):
     hub.start(student, userserver_image="geo")
     kernel = hub.kernel(student)
@@ -156,6 +129,13 @@ def test_what_is_unchanged_is_not_built_again(built, play, repositories):
     assert "changed=0" in again.stdout
 
 
+def test_data_are_fetched_for_all_servers_to_read(offered, hub, student):
+    hub.start(student)
+    kernel = hub.kernel(student)
+    assert kernel.run("open('/data/lidar/points').read()") == "'42\\n'"
+    assert "Read-only" in kernel.run("open('/data/lidar/points', 'w')")
+
+
 def test_a_changed_environment_is_built_beside_the_one_that_servers_run_from(
     offered, host, hub, play, repositories, student
 ):
@@ -175,47 +155,26 @@ def test_a_changed_environment_is_built_beside_the_one_that_servers_run_from(
     hub.stop(student)
     hub.start(student, userserver_image="tagged")
     assert hub.kernel(student).run("import humanize; humanize.__version__") == "'4.13.0'"
-    pruned = play("--tags", "node_install", node_environments_kept=0, **environments(repositories))
-    assert pruned.returncode == 0, pruned.stdout[-6000:]
-    assert not host.file(f"{ROOT}/{former}").exists
 
 
-def test_data_are_fetched_for_all_servers_to_read(offered, hub, play, repositories, student):
-    data = [{"name": "lidar", "environment": "course", "command": "python -c 'import humanize' && echo 42 > points"}]
-    done = play("--tags", "node_install", node_data=data, **environments(repositories))
-    assert done.returncode == 0, done.stdout[-6000:]
-    hub.start(student)
-    kernel = hub.kernel(student)
-    assert kernel.run("open('/data/lidar/points').read()") == "'42\\n'"
-    assert "Read-only" in kernel.run("open('/data/lidar/points', 'w')")
-
-    data[0]["command"] = "echo the server is gone >&2; exit 1"
-    broken = play("--tags", "node_install", node_data=data, **environments(repositories))
-    assert broken.returncode != 0
-    assert "The data lidar were not fetched. the server is gone" in broken.stdout
-    assert kernel.run("open('/data/lidar/points').read()") == "'42\\n'"
-
-
-@pytest.mark.parametrize(
-    ("files", "words"),
-    [
-        ({"requirements.txt": "jupyterhub==0.9.2\n"}, "jupyterhub==0.9.2"),
-        ({"postBuild": "#!/bin/sh\necho the data is gone >&2\nexit 1\n"}, "postBuild failed: the data is gone"),
-        ({"apt.txt": "no-such-package-of-debian\n"}, "no-such-package-of-debian"),
-    ],
-)
-def test_what_cannot_be_built_is_said_and_the_former_one_stays_offered(
-    built, host, play, repositories, tmp_path, files, words
-):
+def test_what_cannot_be_made_is_said_and_the_former_stays_offered(built, host, play, repositories):
     former = default_of(host, "course")
+    broken = "#!/bin/sh\necho the data is gone >&2\nexit 1\n"
     wanted = environments(repositories)
-    wanted["node_environments"][1]["repository"] = str(write(tmp_path / "broken", files))
+    wanted["node_environments"][1]["repository"] = str(write(repositories / "broken", {"postBuild": broken}))
     done = play("--tags", "node_install", **wanted)
     assert done.returncode != 0
-    assert words in done.stdout
+    assert "postBuild failed: the data is gone" in done.stdout
     assert default_of(host, "course") == former
     there = host.check_output("ls -d %s/*-*/ | wc -l", ROOT)
     assert host.check_output("ls %s/*-*/complete | wc -l", ROOT) == there
+
+    wanted = environments(repositories)
+    wanted["node_data"][0]["command"] = "echo the server is gone >&2; exit 1"
+    done = play("--tags", "node_install", **wanted)
+    assert done.returncode != 0
+    assert "The data lidar were not fetched. the server is gone" in done.stdout
+    assert host.file("/data/lidar/points").content_string == "42\n"
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(host, play):
@@ -227,10 +186,3 @@ def test_a_full_disk_is_said_and_leaves_nothing(host, play):
         assert host.run("ls -d %s/*-*/", ROOT).stdout == ""
     finally:
         host.check_output("umount %s", ROOT)
-
-
-def test_a_folder_that_is_not_there_is_named(play):
-    broken = {"name": "course", "repository": "/no/such/folder"}
-    done = play("--tags", "node_install", node_environments=[{"name": "default"}, broken])
-    assert done.returncode != 0
-    assert "/no/such/folder is no folder, or an empty one" in done.stdout
