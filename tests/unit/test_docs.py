@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from libcloudspawner import naming
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]
+ROLES = ("hub", "node", "environment", "container")
 NAMES = re.findall(
     r"^\| `(\S+)` \| (default|`\S+`) \| `(\S+)` \| `(\S+)` \|$", (DOCS / "explanation.md").read_text(), re.M
 )
@@ -23,3 +27,39 @@ def test_the_names_in_the_explanation_are_those_that_come_out(user, server, inst
 
 def test_the_explanation_shows_names():
     assert len(NAMES) == 3
+
+
+def variables(page):
+    """Those of the roles that the YAML of a page sets, wherever it stands."""
+
+    def within(value):
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                yield name
+                yield from within(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from within(inner)
+
+    for block in re.findall(r"(?ms)^ *```yaml\n(.*?)^ *```$", page.read_text()):
+        for document in yaml.safe_load_all(block):
+            yield from (name for name in within(document) if str(name).startswith(tuple(f"{role}_" for role in ROLES)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_variables_that_a_page_sets_are_those_of_the_roles(page):
+    specified = set()
+    for role in ROLES:
+        entry_points = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]
+        specified |= {name for entry_point in entry_points.values() for name in entry_point.get("options", {})}
+    assert set(variables(page)) <= specified
+
+
+def test_pages_set_variables():
+    assert {"hub_userserver_images", "node_environments"} <= set(variables(DOCS / "howto/environments.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_of_a_page_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
