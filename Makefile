@@ -39,7 +39,6 @@ pylint: setup ## Run the one test of ansible-test sanity that lint leaves out
 
 molecule: setup ## Set up Debian hosts in containers, test them whole, and tear one down
 	molecule test -s default --no-command-borders
-	molecule test -s minimal --no-command-borders
 	molecule test -s teardown --no-command-borders
 
 container: setup ## Build a hub in one container, and test two of them side by side

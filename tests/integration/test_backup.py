@@ -37,17 +37,20 @@ def backup(student, run, tmp_path_factory):
     return archive
 
 
-def test_backups_are_made_every_night(host):
+@pytest.fixture(scope="module")
+def nightly(host):
     assert "jupyterhub-backup.timer" in host.check_output("systemctl list-timers --all")
     host.check_output("systemctl start jupyterhub-backup")
     made = host.check_output("journalctl --unit=jupyterhub-backup --output=cat")
-    (path, *_) = re.findall(r"^/var/backups/jupyterhub/jupyterhub-\S+$", made, re.M)
-    assert host.file(path).mode == 0o600
+    return re.findall(r"^/var/backups/jupyterhub/jupyterhub-\S+$", made, re.M)[-1]
+
+
+def test_backups_are_made_every_night_and_root_alone_reads_them(host, nightly):
+    assert host.file(nightly).mode == 0o600
     assert host.file("/var/backups/jupyterhub").mode == 0o700
 
 
-def test_a_backup_holds_no_home_unless_it_is_asked_for(host, backup):
-    nightly = host.check_output("ls -t /var/backups/jupyterhub/*.tar.gz | tail -1")
+def test_a_backup_holds_no_home_unless_it_is_asked_for(host, nightly, backup):
     assert "home/" not in host.check_output("tar --list --file=%s", nightly)
     with tarfile.open(backup) as packed:
         assert "home/jupyter-keeper/thesis.txt" in packed.getnames()
@@ -78,6 +81,7 @@ def test_a_host_that_lost_everything_has_its_users_tokens_and_homes_again(run, b
     done = run("restore", *OF_THE_HUB, restore_file=str(archive), hub_restore_homes=True)
     assert done.returncode == 0, done.stdout[-6000:]
     hub.wait_until_up()
+    assert host.check_output("ls -d /var/backups/jupyterhub/before-restore-*/etc/jupyterhub/jupyterhub_config.d")
     assert hub.call("GET", "/users/newcomer").status_code == 404
     assert type(hub)(hub.url, token).call("GET", "/user").json()["name"] == student
     hub.start(student)
