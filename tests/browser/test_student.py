@@ -64,7 +64,7 @@ def test_a_start_that_fails_says_why_on_the_page(page, screenshot, hub):
     page.get_by_label("Nothing").check()
     page.get_by_role("button", name="Start").click()
     expect(page.locator("body")).to_contain_text(
-        "This node holds no environment not-there; it holds: default", timeout=30_000
+        "This node holds no environment not-there; it holds: course, default", timeout=30_000
     )
 
 

@@ -78,7 +78,7 @@ def test_a_choice_outside_the_lists_is_refused_by_name_and_starts_nothing(hub, h
 def test_an_environment_that_the_node_lacks_is_named_and_nothing_is_left(hub, host):
     answer = hub.request_start("bob", userserver_image="not-there")
     assert answer.status_code == 500
-    assert "no environment not-there; it holds: default" in answer.json()["message"]
+    assert "no environment not-there; it holds: course, default" in answer.json()["message"]
     assert_nothing_is_left(host, "bob", "bob")
 
 
