@@ -21,7 +21,7 @@ def run_playbook(
     settings |= {} if home else {"COLLECTIONS_PATH": str(ROOT / "playbooks/collections")}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {f"ANSIBLE_{name}": value for name, value in settings.items()}
-    environment |= {"HOME": str(home)} if home else {}
+    environment |= {"PWD": str(home or ROOT), **({"HOME": str(home)} if home else {})}
     name = playbook if "/" in playbook else f"libcloudspawner.jupyterhub.{playbook}"
     command = ["ansible-playbook", name, "--inventory", str(Path(inventory).absolute())]
     command += ["--extra-vars", json.dumps(variables), *arguments]

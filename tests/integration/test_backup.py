@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 
 import pytest
-from playbook import run_playbook
+from playbook import ROOT, run_playbook
 
 OF_THE_HUB = ("--skip-tags", "node_install,node_configure,node_service,hub_install")
 
@@ -78,7 +79,7 @@ def test_a_host_that_lost_everything_has_its_users_tokens_and_homes_again(run, b
     host.check_output("rm -r /var/lib/jupyterhub /etc/jupyterhub/secrets && userdel --remove jupyter-keeper")
     host.check_output("rm -f /var/lib/jupyterhub-singleuser/accounts/jupyter-keeper")
 
-    done = run("restore", *OF_THE_HUB, restore_file=str(archive), hub_restore_homes=True)
+    done = run("restore", *OF_THE_HUB, restore_file=os.path.relpath(archive, ROOT), hub_restore_homes=True)
     assert done.returncode == 0, done.stdout[-6000:]
     hub.wait_until_up()
     assert host.check_output("ls -d /var/backups/jupyterhub/before-restore-*/etc/jupyterhub/jupyterhub_config.d")
