@@ -173,6 +173,13 @@ def test_modules_are_compiled_beside_their_sources_whatever_the_callers_environm
     assert list(root.glob("course-1/lib/python3*/site-packages/extra/__pycache__/__init__.*.pyc"))
 
 
+def test_nothing_else_is_compiled_where_all_modules_are_compiled_already(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(builder.subprocess, "run", lambda *words, **options: ran.append(words))
+    builder.compile_modules(tmp_path)
+    assert ran == []
+
+
 def test_equal_files_are_kept_once_and_a_change_of_one_reaches_no_other_environment(build, root, repository):
     script = '#!/bin/bash\nfor file in "$NB_PYTHON_PREFIX"/lib/python3*/site-packages/extra/__init__.py; do\n'
     changing = script + "echo \"__version__ = 'changed'\" > $file; done\n"
