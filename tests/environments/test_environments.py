@@ -155,20 +155,36 @@ def test_a_changed_environment_is_built_beside_the_one_that_servers_run_from(
     hub.stop(student)
     hub.start(student, userserver_image="tagged")
     assert hub.kernel(student).run("import humanize; humanize.__version__") == "'4.13.0'"
+    pruned = play("--tags", "node_install", node_environments_kept=0, **environments(repositories))
+    assert pruned.returncode == 0, pruned.stdout[-6000:]
+    assert not host.file(f"{ROOT}/{former}").exists
 
 
-def test_what_cannot_be_made_is_said_and_the_former_stays_offered(built, host, play, repositories):
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"requirements.txt": "no-such-package-anywhere==1\n"}, "no-such-package-anywhere"),
+        ({"requirements.txt": "jupyterhub==0.9.2\n"}, "jupyterhub==0.9.2"),
+        ({"postBuild": "#!/bin/sh\necho the data is gone >&2\nexit 1\n"}, "postBuild failed: the data is gone"),
+        ({"apt.txt": "no-such-package-of-debian\n"}, "no-such-package-of-debian"),
+        ({"Dockerfile": "FROM scratch\n"}, "holds a Dockerfile"),
+    ],
+)
+def test_what_cannot_be_built_is_said_and_the_former_one_stays_offered(
+    built, host, play, repositories, tmp_path, files, words
+):
     former = default_of(host, "course")
-    broken = "#!/bin/sh\necho the data is gone >&2\nexit 1\n"
     wanted = environments(repositories)
-    wanted["node_environments"][1]["repository"] = str(write(repositories / "broken", {"postBuild": broken}))
+    wanted["node_environments"][1]["repository"] = str(write(tmp_path / "broken", files))
     done = play("--tags", "node_install", **wanted)
     assert done.returncode != 0
-    assert "postBuild failed: the data is gone" in done.stdout
+    assert words in done.stdout
     assert default_of(host, "course") == former
     there = host.check_output("ls -d %s/*-*/ | wc -l", ROOT)
     assert host.check_output("ls %s/*-*/complete | wc -l", ROOT) == there
 
+
+def test_data_that_cannot_be_fetched_are_named_and_the_former_ones_stay(built, host, play, repositories):
     wanted = environments(repositories)
     wanted["node_data"][0]["command"] = "echo the server is gone >&2; exit 1"
     done = play("--tags", "node_install", **wanted)
