@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hub import Hub, hub_address
@@ -48,13 +49,15 @@ def hub(hub_url: str) -> Hub:
 
 
 @pytest.fixture(scope="module")
-def play(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run(pytestconfig: pytest.Config) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a playbook of the collection on the host, by its name."""
+    return partial(run_playbook, pytestconfig.option.ansible_inventory)
+
+
+@pytest.fixture(scope="module")
+def play(run: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the playbook on the host again, with other variables."""
-
-    def play(*arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        return run_playbook(pytestconfig.option.ansible_inventory, "site", *arguments, **variables)
-
-    return play
+    return partial(run, "site")
 
 
 @pytest.fixture

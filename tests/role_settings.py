@@ -18,6 +18,12 @@ def load(path: Path | str) -> Any:
     return DataLoader().load_from_file(str(path), trusted_as_template=True)
 
 
+def options(role: str) -> dict[str, Any]:
+    """What a role's specification says of its variables, those of all entry points."""
+    entry_points = load(ROLES / role / "meta/argument_specs.yml")["argument_specs"].values()
+    return {name: option for entry_point in entry_points for name, option in entry_point.get("options", {}).items()}
+
+
 def templar(role: str, **variables: Any) -> Templar:
     """With a role's defaults and variables, and further ones above them."""
     folder = ROLES / role

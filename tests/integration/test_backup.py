@@ -8,17 +8,9 @@ import re
 import tarfile
 
 import pytest
-from playbook import ROOT, run_playbook
+from playbook import ROOT
 
 OF_THE_HUB = ("--skip-tags", "node_install,node_configure,node_service,hub_install")
-
-
-@pytest.fixture(scope="module")
-def run(pytestconfig):
-    def run(playbook, *arguments, **variables):
-        return run_playbook(pytestconfig.option.ansible_inventory, playbook, *arguments, **variables)
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,13 @@ CLASS_GUIDE = Path(__file__).parents[2] / "docs/howto/class.md"
 
 
 @pytest.fixture
-def run(pytestconfig):
-    def run(playbook, **variables):
-        result = run_playbook(pytestconfig.option.ansible_inventory, playbook, **variables)
+def run(run):
+    def run_without_a_change(playbook, **variables):
+        result = run(playbook, **variables)
         assert "changed=0" in result.stdout
         return result
 
-    return run
+    return run_without_a_change
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import role_settings
 import yaml
 
 ROLES = sorted(path for path in (Path(__file__).parents[3] / "roles").iterdir() if path.is_dir())
@@ -17,9 +18,7 @@ def role(request):
 
 @pytest.fixture
 def options(role):
-    """Those of all entry points."""
-    entry_points = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"].values()
-    return {name: option for entry_point in entry_points for name, option in entry_point.get("options", {}).items()}
+    return role_settings.options(role.name)
 
 
 @pytest.fixture
