@@ -542,7 +542,7 @@ async def longest_block(work):
 
 
 async def test_f24_the_event_loop_goes_on_while_the_cloud_is_slow(hub, cloud):
-    cloud.latency = 0.4
+    cloud.latency = 1.0
     spawner = hub.spawner()
 
     async def live():
@@ -551,7 +551,7 @@ async def test_f24_the_event_loop_goes_on_while_the_cloud_is_slow(hub, cloud):
         await stop(spawner)
 
     _, longest = await longest_block(live())
-    assert longest < 0.35, "a call to the cloud takes longer"
+    assert longest < cloud.latency, "no call to the cloud may be waited for in the event loop"
 
 
 async def test_f25_calls_that_hang_hold_up_neither_a_poll_nor_a_deletion(impatient, hub, cloud):
