@@ -20,7 +20,7 @@ def commands(tasks):
 
 
 # Neither what removes, nor what keeps and brings back files with the modes that they have.
-OTHER = ("remove", "back_up", "restore")
+OTHER = ("remove", "backup", "restore")
 INSTALLING = sorted(
     path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not path.stem.startswith(OTHER)
 )
