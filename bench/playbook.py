@@ -31,8 +31,10 @@ def play(inventory: Path) -> tuple[float, list[dict[str, Any]]]:
         }
         began = time.monotonic()
         command = ["ansible-playbook", "playbooks/site.yml", "--inventory", str(inventory)]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        run = subprocess.run(command, cwd=ROOT, env=environment, check=False, stdout=subprocess.PIPE, text=True)
         seconds = time.monotonic() - began
+        if run.returncode != 0:
+            raise SystemExit(run.stdout)
         return seconds, [json.loads(line) for line in Path(measures.name).read_text().splitlines()]
 
 

@@ -49,6 +49,37 @@ async def cancel(task):
         await task
 
 
+# --- creating while others look ---
+
+
+async def test_a_listing_from_while_an_instance_was_half_made_does_not_end_its_start(fleet, provider):
+    create = provider._create
+
+    def half_made(request):
+        instance = create(request)
+        provider.change(request.name, state=State.STOPPED, owns_port=False)
+        return instance
+
+    provider._create = half_made
+    provider.is_ready_at_once = False
+    creation = provider.befall("create", hangs=True, works_first=True)
+    launch = asyncio.create_task(fleet.launch(launch_request("alice")))
+    await eventually(creation.begun.is_set)
+    listing = provider.befall("list", hangs=True, works_first=True)
+    others = asyncio.create_task(fleet.find("r-bob", 0.0))
+    await eventually(listing.begun.is_set)
+    creation.release.set()
+    instance = await launch
+    provider.change("alice", state=State.RUNNING)
+    listing.release.set()
+    await others
+    assert (await fleet.find("r-alice", 60)).state is State.RUNNING
+    waiting = asyncio.create_task(fleet.wait_until_ready(instance, 5))
+    await asyncio.sleep(0.05)
+    provider.change("alice", owns_port=True)
+    assert (await waiting).state is State.RUNNING
+
+
 # --- the listing --------------------------------------------------------------------------------------------
 
 

@@ -71,7 +71,8 @@ def create(provider: LocalProvider, folder: Path) -> Callable[..., Instance]:
     def create(name: str = "alice", deed: str = "", **values: Any) -> Instance:
         environment = {"JUPYTERHUB_API_TOKEN": TOKEN, "DEED": deed, **values.pop("environment", {})}
         placement = {"home_dir_template": str(folder / "homes" / name), **values.pop("placement", {})}
-        return provider.create(launch_request(name, environment=environment, placement=placement, **values))
+        request = launch_request(name, mark(name), environment=environment, placement=placement, **values)
+        return provider.create(request)
 
     return create
 
@@ -90,11 +91,16 @@ def seen(folder: Path, name: str = "alice") -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def marked(request_id: str) -> list[psutil.Process]:
+def mark(name: str) -> str:
+    """The id of a request; unlike those of tests that run beside this one, whose processes are not to be found."""
+    return f"r-{name}-{os.getpid()}"
+
+
+def marked(name: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("LIBCLOUDSPAWNER_REQUEST") == request_id:
+            if process.environ().get("LIBCLOUDSPAWNER_REQUEST") == mark(name):
                 found.append(process)
         except psutil.Error:
             continue
@@ -137,13 +143,24 @@ def test_memory_and_processors_are_limited_and_the_log_says_what_is_not(create, 
     create(limits=Limits(memory_bytes=300 * 2**20, cpus=0.5, tasks=100))
     saw = seen(folder)
     assert saw["cpus"] == 1
-    (process,) = marked("r-alice")
+    (process,) = marked("alice")
     assert process.rlimit(psutil.RLIMIT_DATA) == (300 * 2**20, 300 * 2**20)
     assert "tasks_limit" in caplog.text
     assert "cpu_limit, but by whole processors" in caplog.text
     caplog.clear()
     create("bob", limits=Limits(memory_bytes=300 * 2**20, cpus=0.5, tasks=100))
     assert caplog.text == "", "once is enough"
+
+
+def test_where_the_platform_refuses_to_set_limits_a_server_starts_and_the_log_says_so(create, monkeypatch, caplog):
+    def refuse(*_):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "rlimit", refuse)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", refuse)
+    create(limits=Limits(memory_bytes=300 * 2**20, cpus=1))
+    assert "mem_limit, which the platform refuses to set" in caplog.text
+    assert "cpu_limit, which the platform refuses to set" in caplog.text
 
 
 def test_what_takes_more_memory_than_its_limit_fails_and_not_its_neighbour(create, folder, provider):
@@ -159,39 +176,39 @@ def test_what_takes_more_memory_than_its_limit_fails_and_not_its_neighbour(creat
 def test_servers_with_one_processor_each_do_not_share_one(create):
     for name in ("alice", "bob"):
         create(name, limits=Limits(cpus=1))
-    cpus = [set(process.cpu_affinity()) for name in ("alice", "bob") for process in marked(f"r-{name}")]
+    cpus = [set(process.cpu_affinity()) for name in ("alice", "bob") for process in marked(name)]
     assert not set.intersection(*cpus)
 
 
 def test_a_hub_that_restarts_finds_its_servers_and_can_stop_them(create, make_provider, folder):
     created = create(deed=SLEEPERS)
     seen(folder)
-    eventually(lambda: len(marked("r-alice")) == 4)
+    eventually(lambda: len(marked("alice")) == 4)
     later = make_provider()
     assert later.get(created.id).state is State.RUNNING
     later.destroy(created)
     assert later.list() == []
-    assert [process for process in marked("r-alice") if process.status() != psutil.STATUS_ZOMBIE] == []
+    assert [process for process in marked("alice") if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_a_hub_that_is_killed_before_it_notes_the_process_finds_it_by_its_mark(create, make_provider, folder):
     created = create(deed=SLEEPERS)
-    eventually(lambda: len(marked("r-alice")) == 4)
+    eventually(lambda: len(marked("alice")) == 4)
     (record,) = (folder / "instances/hub").glob("*.json")
     record.write_text(json.dumps({**json.loads(record.read_text()), "pid": 0}))
     later = make_provider()
     assert later.get(created.id).state is State.RUNNING
     later.destroy(created)
-    assert len([process for process in marked("r-alice") if process.status() != psutil.STATUS_ZOMBIE]) == 0
+    assert len([process for process in marked("alice") if process.status() != psutil.STATUS_ZOMBIE]) == 0
 
 
 def test_nothing_of_a_stopped_server_stays_but_its_home(create, provider, folder):
     created = create(deed=SLEEPERS)
     runtime = Path(seen(folder)["env"]["JUPYTER_RUNTIME_DIR"])
     assert runtime.stat().st_mode & 0o777 == 0o700
-    eventually(lambda: len(marked("r-alice")) == 4)
+    eventually(lambda: len(marked("alice")) == 4)
     provider.destroy(created)
-    assert marked("r-alice") == []
+    assert marked("alice") == []
     assert not runtime.exists()
     assert list((folder / "instances/hub").iterdir()) == []
     assert (folder / "homes/alice/seen").exists()
@@ -202,13 +219,13 @@ def test_a_server_that_ignores_the_signal_to_end_is_killed(create, provider, fol
     created = create(deed="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('deaf', 'w')")
     eventually((folder / "homes/alice/deaf").exists)
     provider.destroy(created)
-    assert marked("r-alice") == []
+    assert marked("alice") == []
 
 
 def test_what_users_leave_behind_does_not_count_as_a_server(create, provider, folder):
     created = create(deed=SLEEPERS)
-    eventually(lambda: len(marked("r-alice")) == 4)
-    min(marked("r-alice"), key=lambda process: process.create_time()).send_signal(signal.SIGKILL)
+    eventually(lambda: len(marked("alice")) == 4)
+    min(marked("alice"), key=lambda process: process.create_time()).send_signal(signal.SIGKILL)
     ended = eventually(lambda: (one := provider.get(created.id)).state is State.FAILED and one)
     assert ended.detail == "ended by signal 9"
 

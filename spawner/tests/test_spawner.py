@@ -525,6 +525,19 @@ async def test_the_form_begins_with_what_was_chosen_last(new_spawner, last, tick
     assert f'value="{ticked}" checked' in await spawner.get_options_form()
 
 
+async def test_after_a_start_that_failed_the_form_has_the_choices_and_what_was_chosen(new_spawner):
+    images = [{"name": "default"}, {"name": "course"}]
+    chosen = {"userserver_size": "small", "userserver_image": "course"}
+    spawner = new_spawner(userserver_sizes=SIZES, userserver_images=images)
+    spawner.orm_spawner.user_options = chosen
+    await spawner._apply(chosen)
+    html = await spawner.get_options_form()
+    assert 'value="small" checked' in html
+    assert 'value="course" checked' in html
+    assert 'value="large"' in html
+    assert spawner.orm_spawner.user_options == chosen
+
+
 async def test_without_lists_there_is_no_form(new_spawner):
     assert await new_spawner().get_options_form() == ""
 

@@ -66,6 +66,8 @@ def test_a_start_that_fails_says_why_on_the_page(page, screenshot, hub):
     expect(page.locator("body")).to_contain_text(
         "This node holds no environment not-there; it holds: course, default", timeout=30_000
     )
+    expect(page.get_by_label("Nothing")).to_be_checked()
+    expect(page.get_by_label("Small")).to_be_visible()
 
 
 def test_the_last_choice_is_preselected_the_next_time(hub, student, page, screenshot):

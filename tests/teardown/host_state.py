@@ -42,7 +42,7 @@ def lines(kind, *command):
 
 def main():
     state = dict(files(Path("/")))
-    for folder in ("/run", "/run/systemd/system"):
+    for folder in ("/run", "/run/systemd/system", "/var/lib/systemd/timers"):
         state.update((f"file {path}", "") for path in Path(folder).glob("*jupyterhub*"))
     state.update(lines("account", "getent", "passwd"))
     state.update(lines("group", "getent", "group"))

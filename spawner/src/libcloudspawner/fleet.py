@@ -56,6 +56,8 @@ class Fleet:
         self._looks = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_LOOKS, "fleet-look")
         self._listing: dict[str, Instance] = {}
         self._listed_at = float("-inf")
+        # What was created, and when: a listing that was asked for before shows it half made, or not at all.
+        self._created: dict[str, tuple[float, Instance]] = {}
         self._refresh: asyncio.Task[None] | None = None
         self._creating: dict[str, concurrent.futures.Future[Instance]] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
@@ -109,7 +111,8 @@ class Fleet:
             raise
         except OutcomeUnknown as error:
             instance = await self._adopt(request, error)
-        self._listing.setdefault(request.request_id, instance)
+        self._created[request.request_id] = (time.monotonic(), instance)
+        self._listing[request.request_id] = instance
         return instance
 
     async def _adopt(self, request: LaunchRequest, error: OutcomeUnknown) -> Instance:
@@ -154,7 +157,9 @@ class Fleet:
     async def _list_now(self) -> None:
         asked_at = time.monotonic()
         listed = await self._in_thread(self._looks, self._provider.list)
+        self._created = {key: (at, instance) for key, (at, instance) in self._created.items() if at > asked_at}
         self._listing = {instance.request_id: instance for instance in listed}
+        self._listing.update({key: instance for key, (_, instance) in self._created.items()})
         self._listed_at = asked_at
 
     async def wait_until_ready(
@@ -179,7 +184,7 @@ class Fleet:
                 max_age = min(max_age, max(_ADDRESS_SECONDS, (time.monotonic() - began) / 10))
             seen = await self._look(instance, 0.0 if is_answering else max_age)
             if seen is not None:
-                was_listed = True
+                was_listed = was_listed or self._listed_at >= began
                 if seen != instance:
                     instance = seen
                     on_change(seen)

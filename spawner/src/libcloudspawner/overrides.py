@@ -16,14 +16,16 @@ log = logging.getLogger(__name__)
 _KUBERNETES_ALONE = frozenset(
     """
     allow_privilege_escalation annotations automount_service_account_token common_labels container_security_context
-    dns_name_template extra_annotations extra_container_config extra_containers extra_labels extra_pod_config
-    extra_resource_guarantees extra_resource_limits fs_gid gid image_pull_policy image_pull_secrets init_containers
-    k8s_api_request_timeout lifecycle_hooks node_affinity_preferred node_affinity_required node_selector
-    pod_affinity_preferred pod_affinity_required pod_anti_affinity_preferred pod_anti_affinity_required
-    pod_name_template pod_security_context priority_class_name privileged pvc_name_template run_as_gid run_as_uid
-    scheduler_name service_account storage_access_modes storage_capacity storage_class storage_extra_annotations
-    storage_extra_labels storage_pvc_ensure storage_selector supplemental_gids tolerations uid volume_mounts
-    volumes working_dir
+    dns_name_template enable_user_namespaces events_enabled extra_annotations extra_container_config
+    extra_containers extra_labels extra_pod_config extra_resource_guarantees extra_resource_limits fs_gid gid
+    hub_connect_ip hub_connect_port image_pull_policy image_pull_secrets image_spec init_containers k8s_api_host
+    k8s_api_request_retry_timeout k8s_api_request_timeout k8s_api_ssl_ca_cert k8s_api_threadpool_workers
+    lifecycle_hooks namespace node_affinity_preferred node_affinity_required node_selector pod_affinity_preferred
+    pod_affinity_required pod_anti_affinity_preferred pod_anti_affinity_required pod_name_template
+    pod_security_context priority_class_name privileged pvc_name_template run_as_gid run_as_uid scheduler_name
+    service_account storage_access_modes storage_capacity storage_class storage_extra_annotations
+    storage_extra_labels storage_pvc_ensure storage_selector supplemental_gids tolerations uid volume_mounts volumes
+    working_dir
     """.split()  # noqa: SIM905 - as a list it would be sixty lines
 )
 

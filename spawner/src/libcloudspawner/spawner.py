@@ -332,6 +332,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         self._is_starting = False
         self._progress = _Progress()
         self._choices: dict[str, str] | None = None
+        # What was on offer before a choice was applied: a start that fails shows the form again.
+        self._offered: tuple[list[options.Size], list[options.Image]] | None = None
         self._origin = self._provider_settings
 
     @validate("userserver_sizes")
@@ -425,12 +427,12 @@ class LibcloudSpawner(FormerNames, Spawner):
             spawner._fleet.keep_house()
 
     @property
-    def _sizes(self) -> list[options.Size]:
-        return [] if self.size else options.parse_sizes(self.userserver_sizes)
-
-    @property
-    def _images(self) -> list[options.Image]:
-        return [] if self.image else options.parse_images(self.userserver_images)
+    def _offers(self) -> tuple[list[options.Size], list[options.Image]]:
+        """The sizes and the images that a user can choose from; none of what an administrator has fixed."""
+        return self._offered or (
+            [] if self.size else options.parse_sizes(self.userserver_sizes),
+            [] if self.image else options.parse_images(self.userserver_images),
+        )
 
     async def _profiles(self) -> list[profiles.Profile]:
         listed = self.profile_list
@@ -444,7 +446,8 @@ class LibcloudSpawner(FormerNames, Spawner):
 
     async def _apply(self, user_options: Any) -> None:
         """Take on what the user chose: first size and image, and then what a profile says otherwise."""
-        choice = options.choose(user_options, self._sizes, self._images)
+        self._offered = self._offers
+        choice = options.choose(user_options, *self._offered)
         profile = profiles.choose(user_options, await self._profiles())
         self._choices = {**options.named(choice), **(profile.named if profile else {})}
         size = choice.size.override | {"size": choice.size.name} if choice.size else {}
@@ -455,17 +458,18 @@ class LibcloudSpawner(FormerNames, Spawner):
     async def _render_options_form(self, spawner: Spawner) -> str:
         offered = await self._profiles()
         last = self.orm_spawner.user_options or {}
+        sizes, images = self._offers
         try:
-            current = options.choose(last, self._sizes, self._images)
+            current = options.choose(last, sizes, images)
             profiles.choose(last, offered)
         except StartRefused:
             # What was chosen last time is no longer offered; kept, it would fail every start that shows no form.
             self.orm_spawner.user_options = {}
-            current = options.choose({}, self._sizes, self._images)
+            current = options.choose({}, sizes, images)
         is_own = self.userdata_template_module == userdata.OWN_MODULE
         return form.render_form(
-            self._sizes,
-            self._images,
+            sizes,
+            images,
             offered,
             current,
             profiles.shown(last, offered),

@@ -17,7 +17,7 @@ from programs import load_program
 
 HELPER = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuserctl"
 TOKEN = "a-token-that-nobody-may-see"
-PATHS = ("CONFIGURATION", "ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS")
+PATHS = ("CONFIGURATION", "ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS", "HOME_DATA")
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
@@ -46,11 +46,13 @@ class Host:
         self._lock = threading.Lock()
         for name in PATHS:
             setattr(helper, name, root / Path(getattr(helper, name)).relative_to("/"))
-        for name in PATHS[1:]:
+        for name in PATHS[1:-1]:
             getattr(helper, name).mkdir(parents=True, exist_ok=True)
         self.write_configuration()
         self._add_environment("default")
-        helper.pwd = SimpleNamespace(getpwnam=self.accounts.__getitem__, struct_passwd=pwd.struct_passwd)
+        helper.pwd = SimpleNamespace(
+            getpwnam=self.accounts.__getitem__, getpwuid=self._getpwuid, struct_passwd=pwd.struct_passwd
+        )
         helper.subprocess = SimpleNamespace(**{**vars(subprocess), "run": self._run})
         helper.is_free = lambda address, port: port not in self.taken_ports
         helper.listening = set  # nobody listens
@@ -97,6 +99,9 @@ class Host:
         (real / "bin/voila").touch()
         (self.helper.ENVIRONMENTS / name).symlink_to(real.name)
 
+    def _getpwuid(self, uid: int) -> pwd.struct_passwd:
+        return {account.pw_uid: account for account in self.accounts.values()}[uid]
+
     def _account(self, name: str, uid: int) -> pwd.struct_passwd:
         home = self.root / "home" / name
         return pwd.struct_passwd((name, "x", uid, uid, "", str(home), "/bin/bash"))
@@ -111,7 +116,8 @@ class Host:
 
     def _useradd(self, *arguments: str) -> str:
         options, name = arguments[:-1], arguments[-1]
-        uid = int(options[options.index("--uid") + 1]) if "--uid" in options else 1000 + len(self.accounts)
+        least = int(options[options.index("--key") + 1].partition("=")[2]) if "--key" in options else 1000
+        uid = int(options[options.index("--uid") + 1]) if "--uid" in options else least + len(self.accounts)
         self.add_account(name, uid)
         if "--create-home" in options:
             Path(self.accounts[name].pw_dir).mkdir(parents=True)

@@ -17,6 +17,7 @@ def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
     found = {
         "__hub_ancestor": {"files": []},
+        "__hub_found": {"files": []},
         "__hub_port": {},
         "__hub_https_ports": {},
         "__hub_nodejs": {},
@@ -74,6 +75,20 @@ def test_an_environment_that_holds_the_ancestor_is_refused_with_the_command_that
 def test_requirements_that_ask_for_the_ancestor_are_refused_before_it_is_installed(line):
     said = refusal(hub_requirements="/srv/own.txt", __hub_required=f"jupyterhub==6.0.0\n{line}\n")
     assert "/srv/own.txt, which hub_requirements names, asks for the package libcloudspawner" in said
+
+
+def test_further_packages_that_ask_for_the_ancestor_are_refused():
+    assert "hub_extra_packages asks for the package libcloudspawner" in refusal(
+        hub_extra_packages=["numpy", "libcloudspawner==2.3.3"]
+    )
+    assert refusal(hub_extra_packages=["numpy", "jupyter-libcloudspawner-themes"]) == ""
+
+
+def test_a_hub_that_the_role_did_not_set_up_is_not_overwritten():
+    ours = ["/etc/systemd/system/jupyterhub.service", "/etc/jupyterhub/jupyterhub_config.py"]
+    said = refusal(__hub_found={"files": [{"path": path} for path in ours]})
+    assert "There is a hub on hub that this role did not set up: /etc/systemd/system/jupyterhub.service, /etc" in said
+    assert refusal(__hub_found={"files": [{"path": path} for path in [*ours, "/etc/jupyterhub/secrets/hub.env"]]}) == ""
 
 
 @pytest.mark.parametrize("line", ["# libcloudspawner", "libcloudspawner-extras==1", "jupyter-libcloudspawner==1", ""])

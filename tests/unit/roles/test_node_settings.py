@@ -66,6 +66,22 @@ def test_an_environment_that_does_not_say_what_it_holds_is_refused(environment, 
     assert words in refusal(node_environments=[*environments(), {"name": "course", **environment}])
 
 
+@pytest.mark.parametrize("destination", ["/srv/data", "~/data", "..", "../ada", "data/../../ada", ""])
+def test_a_destination_outside_the_home_is_refused(destination):
+    words = refusal(node_home_data=[{"source": "/data", "destination": destination}])
+    assert f"paths in the home, such as course/data. Change {destination}." in words
+
+
+@pytest.mark.parametrize("destination", [".", "data", "course/data", ".config/app", "a..b/..c"])
+def test_a_destination_in_the_home_is_taken(destination):
+    assert refusal(node_home_data=[{"source": "/data", "destination": destination, "environment": "default"}]) == ""
+
+
+def test_data_for_the_homes_of_an_environment_that_is_not_there_are_refused():
+    words = refusal(node_home_data=[{"source": ".", "destination": "course", "environment": "cuorse"}])
+    assert "node_home_data names environments that node_environments does not have: cuorse." in words
+
+
 def test_a_folder_needs_no_ref_and_a_tag_is_one(tmp_path):
     repositories = [{"repository": str(tmp_path)}, {"repository": "https://example.org/course", "ref": "v1"}]
     listed = [{"name": f"course{index}", **one} for index, one in enumerate(repositories)]

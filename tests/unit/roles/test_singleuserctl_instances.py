@@ -360,6 +360,30 @@ def test_an_account_that_was_made_by_half_is_no_hindrance_to_the_next_start(host
     assert host.start()["ok"]
 
 
+def test_an_account_whose_record_cannot_be_written_is_no_hindrance_to_the_next_start(host, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    host.helper.MIN_UID = 0
+    write = host.helper.write_privately
+    monkeypatch.setattr(host.helper, "write_privately", full)
+    assert not host.start()["ok"]
+    assert "jupyter-alice" not in host.accounts
+    monkeypatch.setattr(host.helper, "write_privately", write)
+    assert host.start()["ok"]
+
+
+def test_a_new_account_does_not_get_the_uid_of_a_home_whose_account_is_not_there(host):
+    restored = host.root / "home/jupyter-ada"
+    restored.mkdir(parents=True)
+    uid = restored.stat().st_uid + 1000 + len(host.accounts)
+    os.chown(restored, uid, uid)
+    assert host.start("zoe")["ok"]
+    assert host.accounts["jupyter-zoe"].pw_uid > uid
+    assert host.start("ada")["ok"]
+    assert host.accounts["jupyter-ada"].pw_uid == uid
+
+
 # --- the other end ------------------------------------------------------------------------------------------
 
 

@@ -167,6 +167,14 @@ def test_an_environment_with_a_start_of_its_own_has_the_server_started_by_it(hos
     assert f'REPO_DIR="{environment}/repository"' in (host.helper.ENVIRONMENT_FILES / "alice.env").read_text()
 
 
+def test_what_comes_into_homes_comes_before_what_the_environment_does(host):
+    environment = host.helper.ENVIRONMENTS / "default-0123"
+    (environment / "start").touch()
+    host.helper.HOME_DATA.write_text("[]")
+    first, *rest = host.helper.checked_command(["/bin/sh"], environment)
+    assert (first, rest) == ("/usr/local/bin/jupyterhub-home-data", ["--then", str(environment / "start"), "/bin/sh"])
+
+
 # --- secrets ------------------------------------------------------------------------------------------------
 
 LEAKY = {

@@ -158,15 +158,23 @@ class LocalProvider(Provider):
 
     def _limit(self, process: psutil.Process, limits: Limits) -> None:
         """Hold a server to what it can be held to without privileges, and say, once, to what it cannot."""
-        if limits.memory_bytes:
-            hard = process.rlimit(psutil.RLIMIT_DATA)[1]
-            most = limits.memory_bytes if hard == psutil.RLIM_INFINITY else min(limits.memory_bytes, hard)
-            process.rlimit(psutil.RLIMIT_DATA, (most, most))
-        available = process.cpu_affinity()
-        wanted = math.ceil(limits.cpus or len(available))
-        if wanted < len(available):
-            process.cpu_affinity(self._least_used(available, wanted))
+        refused = {}
+        try:
+            if limits.memory_bytes:
+                hard = process.rlimit(psutil.RLIMIT_DATA)[1]
+                most = limits.memory_bytes if hard == psutil.RLIM_INFINITY else min(limits.memory_bytes, hard)
+                process.rlimit(psutil.RLIMIT_DATA, (most, most))
+        except psutil.AccessDenied:
+            refused["mem_limit, which the platform refuses to set"] = True
+        try:
+            available = process.cpu_affinity()
+            wanted = math.ceil(limits.cpus or len(available))
+            if wanted < len(available):
+                process.cpu_affinity(self._least_used(available, wanted))
+        except psutil.AccessDenied:
+            refused["cpu_limit, which the platform refuses to set"] = True
         unkept = {
+            **refused,
             "cpu_guarantee": limits.cpu_guarantee,
             "cpu_limit, but by whole processors": limits.cpus and limits.cpus % 1,
             "mem_guarantee": limits.memory_guarantee_bytes,
