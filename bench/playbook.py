@@ -44,7 +44,11 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             inventory = Path(folder) / "hosts.json"
-            variables = {"ansible_connection": "community.docker.docker", "hub_admin_users": ["admin"]}
+            variables = {
+                "ansible_connection": "community.docker.docker",
+                "ansible_user": "root",
+                "hub_admin_users": ["admin"],
+            }
             groups = {"hosts": {HOST: variables}}
             inventory.write_text(json.dumps({"all": {"children": {"hubs": groups, "nodes": groups}}}))
             runs = [play(inventory) for _ in range(2)]
