@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if docker_answers; then
   tools/openstack.sh down
-  for image in libcloudspawner/openstack libcloudspawner/debian-systemd; do
+  for image in libcloudspawner/openstack libcloudspawner/debian-systemd libcloudspawner/container-base; do
     docker images --quiet "$image" | sort --unique | xargs --no-run-if-empty docker rmi --force >&2
   done
 fi

@@ -86,7 +86,7 @@ class Page(HTMLParser):
 def new_spawner(monkeypatch):
     provider = FakeProvider()
     fleet = Fleet(provider)
-    monkeypatch.setattr(spawner_module, "_fleet", lambda provider, settings: fleet)
+    monkeypatch.setattr(spawner_module, "_fleet_of", lambda provider, settings: fleet)
 
     def new_spawner(user_options: Any = None, **settings: Any) -> LibcloudSpawner:
         return LibcloudSpawner(

@@ -46,7 +46,7 @@ def fleet(provider, monkeypatch):
     monkeypatch.setattr(Fleet.find, "__defaults__", (0.0,))
     monkeypatch.setattr(fleet_module, "_ADOPT_SECONDS", 0.01)
     fleet = Fleet(provider)
-    monkeypatch.setattr(spawner_module, "_fleet", lambda provider, settings: fleet)
+    monkeypatch.setattr(spawner_module, "_fleet_of", lambda provider, settings: fleet)
     return fleet
 
 

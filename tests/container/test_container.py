@@ -110,6 +110,15 @@ def test_a_hub_that_is_killed_comes_back_by_itself(hub):
     hub.stop("carol")
 
 
+def test_a_hub_that_an_administrator_ends_from_its_pages_comes_back_by_itself(hub):
+    hub.start("carol")
+    assert hub.call("POST", "/shutdown", proxy=False, servers=False).status_code == 202
+    time.sleep(1)
+    hub.wait_until_up()
+    assert hub.server("carol")["ready"]
+    hub.stop("carol")
+
+
 def test_the_end_of_the_container_is_clean_and_quick_and_its_users_find_everything_again(hub):
     hub.start("carol")
     hub.kernel("carol").run("open('kept.txt', 'w').write('kept')")
@@ -158,9 +167,8 @@ def test_the_compose_file_runs_a_hub_of_its_own_that_its_label_removes(play, out
     assert found["HostConfig"]["ReadonlyRootfs"]
     assert found["HostConfig"]["CapDrop"] == ["ALL"]
     assert play(name, container_state="absent").returncode == 0
-    for listing in (("ps", "--all"), ("volume", "ls")):
+    for listing in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
         assert docker(*listing, "--quiet", "--filter", f"label=app={name}") == ""
-    subprocess.run(["docker", "network", "rm", f"{name}_default"], check=True, capture_output=True)
 
 
 def test_mistakes_are_named_before_anything_is_built(play):

@@ -33,7 +33,7 @@ _STOP_SECONDS = 60
 
 
 @cache
-def _fleet(provider: str, settings: str) -> Fleet:
+def _fleet_of(provider: str, settings: str) -> Fleet:
     """The one fleet of a provider with these settings, a JSON object."""
     return Fleet(PROVIDERS[provider](**json.loads(settings)))
 
@@ -406,7 +406,7 @@ class LibcloudSpawner(FormerNames, Spawner):
 
     @property
     def _fleet(self) -> Fleet:
-        return _fleet(*self._provider_settings)
+        return _fleet_of(*self._provider_settings)
 
     def check_settings(self) -> None:
         """Raises ValueError or TraitError, with a sentence, if no server could ever start with these settings."""

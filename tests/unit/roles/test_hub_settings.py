@@ -18,6 +18,7 @@ def refusal(**variables):
     found = {
         "__hub_ancestor": {"files": []},
         "__hub_found": {"files": []},
+        "_environment_uv_root": "/opt/jupyterhub-uv",
         "__hub_port": {},
         "__hub_https_ports": {},
         "__hub_nodejs": {},
@@ -85,10 +86,10 @@ def test_further_packages_that_ask_for_the_ancestor_are_refused():
 
 
 def test_a_hub_that_the_role_did_not_set_up_is_not_overwritten():
-    ours = ["/etc/systemd/system/jupyterhub.service", "/etc/jupyterhub/jupyterhub_config.py"]
-    said = refusal(__hub_found={"files": [{"path": path} for path in ours]})
+    theirs = ["/etc/systemd/system/jupyterhub.service", "/etc/jupyterhub/jupyterhub_config.py"]
+    said = refusal(__hub_found={"files": [{"path": path} for path in theirs]})
     assert "There is a hub on hub that this role did not set up: /etc/systemd/system/jupyterhub.service, /etc" in said
-    assert refusal(__hub_found={"files": [{"path": path} for path in [*ours, "/etc/jupyterhub/secrets/hub.env"]]}) == ""
+    assert refusal(__hub_found={"files": [{"path": path} for path in [*theirs, "/opt/jupyterhub-uv/bin/uv"]]}) == ""
 
 
 @pytest.mark.parametrize("line", ["# libcloudspawner", "libcloudspawner-extras==1", "jupyter-libcloudspawner==1", ""])
