@@ -159,7 +159,7 @@ class Fleet:
         listed = await self._in_thread(self._looks, self._provider.list)
         self._created = {key: (at, instance) for key, (at, instance) in self._created.items() if at > asked_at}
         self._listing = {instance.request_id: instance for instance in listed}
-        self._listing.update({key: instance for key, (_, instance) in self._created.items()})
+        self._listing.update({key: instance for key, (_at, instance) in self._created.items()})
         self._listed_at = asked_at
 
     async def wait_until_ready(
