@@ -144,11 +144,12 @@ def main() -> None:
         spawned(hub)  # the account, and caches
         crowd(hub, users)
     bare()
+    count = int(os.environ["ROUNDS"])
     rounds = []
-    for number in range(int(os.environ["ROUNDS"])):
+    for number in range(count):
         rounds.append({**{hub: spawned(hub) for hub in HUBS}, "bare": bare()})
         print(f"round {number + 1}: {', '.join(f'{one} {seconds:.2f} s' for one, seconds in rounds[-1].items())}")
-    crowds = [{hub: crowd(hub, users) for hub in HUBS} for _ in range(int(os.environ["ROUNDS"]))]
+    crowds = [{hub: crowd(hub, users) for hub in HUBS} for _ in range(count)]
     print("\n| one user | n | median | min | max |\n| --- | --- | --- | --- | --- |")
     for one in (*HUBS, "bare"):
         row(f"{one}, s", [each[one] for each in rounds])

@@ -49,7 +49,7 @@ async def cancel(task):
         await task
 
 
-# --- creating while others look ---
+# --- creating while others look -----------------------------------------------------------------------------
 
 
 async def test_a_listing_from_while_an_instance_was_half_made_does_not_end_its_start(fleet, provider):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,9 +21,9 @@ def commands(tasks):
 
 
 # Neither what removes, nor what keeps and brings back files with the modes that they have.
-OTHER = ("remove", "backup", "restore")
+OTHER = re.compile(r"remove.*|backup|restore")
 INSTALLING = sorted(
-    path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not path.stem.startswith(OTHER)
+    path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not OTHER.fullmatch(path.stem)
 )
 
 
