@@ -384,6 +384,15 @@ def test_a_new_account_does_not_get_the_uid_of_a_home_whose_account_is_not_there
     assert host.accounts["jupyter-ada"].pw_uid == uid
 
 
+def test_a_home_with_a_uid_that_useradd_never_gives_does_not_move_new_accounts_there(host):
+    elsewhere = host.root / "home/ada"
+    elsewhere.mkdir(parents=True)
+    os.chown(elsewhere, 4_000_000, 4_000_000)
+    assert host.start("zoe")["ok"]
+    assert host.accounts["jupyter-zoe"].pw_uid < host.helper.MAX_UID
+    assert not any("--key" in command for command in host.commands)
+
+
 # --- the other end ------------------------------------------------------------------------------------------
 
 
