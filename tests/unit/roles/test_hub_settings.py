@@ -13,9 +13,14 @@ SHARED = ROOT / "templates/jupyterhub_config.py.j2"
 SECRET = ROLES / "hub/templates/secret_config.py.j2"
 
 
+# What getent says of the account and the group as the roles make them.
+NAMES = "jupyterhub:x:998:997::/var/lib/jupyterhub:/usr/sbin/nologin\njupyterhub:x:997:"
+
+
 def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
     found = {
+        "__environment_names": {"stdout": NAMES},
         "__hub_ancestor": {"files": []},
         "__hub_found": {"files": []},
         "_environment_uv_root": "/opt/jupyterhub-uv",
@@ -29,12 +34,13 @@ def refusal(**variables):
     return said_by(checks, templar("hub", **{**defaults, **of_task, **variables}))
 
 
-def refusal_of_host(facts):
-    """What the checks of every host say to one with these facts; empty if none refuses it."""
+def refusal_of_host(facts, names=NAMES):
+    """What the checks of every host say to one with these facts and names; empty if none refuses it."""
     platform = {"distribution": "Debian", "distribution_version": "12", "distribution_major_version": "12"}
     good = {**platform, "service_mgr": "systemd", "systemd": {"version": 252}, "python": {"version_info": [3, 11, 2]}}
     checks, _ = problem_checks("environment", "problems")
-    return said_by(checks, templar("environment", inventory_hostname="hub", ansible_facts={**good, **facts}))
+    known = {"inventory_hostname": "hub", "__environment_names": {"stdout": names}}
+    return said_by(checks, templar("environment", ansible_facts={**good, **facts}, **known))
 
 
 def configuration(template, **variables):
@@ -90,6 +96,21 @@ def test_a_hub_that_the_role_did_not_set_up_is_not_overwritten():
     said = refusal(__hub_found={"files": [{"path": path} for path in theirs]})
     assert "There is a hub on hub that this role did not set up: /etc/systemd/system/jupyterhub.service, /etc" in said
     assert refusal(__hub_found={"files": [{"path": path} for path in [*theirs, "/opt/jupyterhub-uv/bin/uv"]]}) == ""
+
+
+def test_an_account_of_somebody_else_is_not_taken_over():
+    theirs = "jupyterhub:x:1000:1000:Our hub,,,:/home/jupyterhub:/bin/bash\njupyterhub:x:1000:"
+    assert "hub has an account jupyterhub of somebody else, whose home is not /var/lib/jup" in refusal(
+        __environment_names={"stdout": theirs}
+    )
+    assert refusal(__environment_names={"stdout": ""}) == ""
+
+
+def test_a_group_whose_members_could_start_servers_is_refused_naming_them():
+    said = refusal_of_host({}, f"{NAMES}ada,bob")
+    assert "The group jupyterhub of hub has members" in said
+    assert said.endswith("Take them out of it: ada,bob.")
+    assert refusal_of_host({}, "") == ""
 
 
 @pytest.mark.parametrize("line", ["# libcloudspawner", "libcloudspawner-extras==1", "jupyter-libcloudspawner==1", ""])
