@@ -7,15 +7,8 @@ import json
 import time
 
 import pytest
+from node import ASK
 
-# One request to the control helper, past a hub's own checks.
-ASK = (
-    "import socket, sys\n"
-    "connection = socket.socket(socket.AF_UNIX)\n"
-    "connection.connect('/run/jupyterhub-singleuserctl.sock')\n"
-    "connection.sendall(sys.argv[1].encode() + b'\\n')\n"
-    "print(connection.makefile().readline())"
-)
 # A server that notes where it is and what it sees there.
 SEEN = "/home/jupyter-own/seen"
 LOOK = ["/bin/sh", "-c", f"{{ pwd; ls /tmp /dev; echo end; }} >{SEEN}; exec sleep 1000"]
@@ -24,6 +17,7 @@ LOOK = ["/bin/sh", "-c", f"{{ pwd; ls /tmp /dev; echo end; }} >{SEEN}; exec slee
 @pytest.fixture
 def ask(host):
     def ask(**request):
+        """One request to the control helper, past a hub's own checks."""
         return json.loads(host.check_output("python3 -c %s %s", ASK, json.dumps({"hub": "tests", **request})))
 
     return ask

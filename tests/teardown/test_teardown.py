@@ -76,8 +76,9 @@ def test_homes_with_their_accounts_and_the_operators_own_files_stay_and_nothing_
     host.check_output("echo '# mine' > %s", OWN_FILE)
     host.check_output("rm /etc/systemd/system/jupyterhub-proxy.service")  # half of a hub is torn down as well
 
-    said = teardown()
+    said = teardown(answer="no")
 
+    assert "Delete the homes of all users too" in said
     assert host.file("/home/jupyter-carol/kept.txt").content_string == "here"
     # Of the others who signed up there is the same.
     left = [name for name in differences(host) if not re.search(r"file /home/jupyter-|jupyter-(ada|bob)", name)]
@@ -104,6 +105,6 @@ def test_a_second_teardown_changes_nothing(host, teardown):
 
 def test_with_the_homes_gone_the_host_is_as_it_was_before(host, teardown):
     host.check_output("rm -r /etc/jupyterhub")
-    teardown(teardown_homes=True)
+    teardown(answer="yes")
     assert differences(host) == []
     assert "changed=0" in teardown(teardown_homes=True)
