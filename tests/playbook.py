@@ -51,6 +51,4 @@ def run_playbook(
     # Which of the two a failure goes to is a setting of Ansible's.
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with terminal(answer) as stdin:
-        return subprocess.run(
-            command, cwd=home or ROOT, env=environment, check=False, text=True, stdin=stdin, **output
-        )
+        return subprocess.run(command, cwd=home or ROOT, env=environment, check=False, text=True, stdin=stdin, **output)
