@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,6 +157,36 @@ def test_a_hub_that_is_down_is_not_torn_down(host, hub, pytestconfig):
     finally:
         host.check_output("systemctl start jupyterhub")
         hub.wait_until_up()
+
+
+def reached_from_here(address: str) -> bool:
+    """Whether this machine, which is not the hub, gets at the port of a server."""
+    try:
+        socket.create_connection((address, 8000), timeout=10).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_playbook_makes_security_groups_that_let_in_the_hub_alone(host, hub, run, drop_in):
+    drop_in("c.LibcloudSpawner.userserver_security_groups = ['jupyterhub-singleuser']\n")
+    answer = hub.request_start("eve", userserver_size="m1.small", userserver_image="debian-12-jupyter")
+    assert answer.status_code == 500
+    assert "jupyterhub-singleuser" in answer.text
+
+    made = run("security_group")
+    assert made.returncode == 0, made.stdout
+    assert "changed=1" in made.stdout
+    assert "changed=0" in run("security_group").stdout
+
+    hub.request_start("eve", userserver_size="m1.small", userserver_image="debian-12-jupyter")
+    hub.wait_for("eve", seconds=BOOT_SECONDS, ready=True)
+    (address,) = machines()["jupyter-eve"].private_ips
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], 8000), timeout=10)"
+    assert host.run("python3 -c %s %s", connect, address).succeeded
+    assert not reached_from_here(address)
+    hub.stop("eve")
+    wait_until_gone("jupyter-eve")
 
 
 def test_a_bare_image_ends_with_what_a_server_needs(hub):
