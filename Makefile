@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit faults sanity pylint molecule container front environments vm openstack bench bench-cloud docs lock clean
+.PHONY: help setup demo demo-down test lint unit faults sanity pylint molecule container trixie front environments vm openstack bench bench-cloud docs lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -45,13 +45,16 @@ container: setup ## Build a hub in one container, and test two of them side by s
 	tools/container.sh
 	pytest -p no:cacheprovider tests/container
 
+trixie: setup ## Test a Debian 13 host as 'molecule' tests one of Debian 12
+	DEBIAN=trixie molecule test -s default --no-command-borders
+
 front: setup ## Test ways to sign in and HTTPS, each a run of the playbook (a quarter of an hour)
 	molecule test -s front --no-command-borders
 
 environments: setup ## Test environments of repositories, of conda and with R (a quarter of an hour)
 	molecule test -s environments --no-command-borders
 
-vm: setup ## Test limits and guarantees on cgroup v2, in a virtual machine (ten minutes)
+vm: setup ## Test limits, guarantees and what the kernel refuses, in a virtual machine with cgroup v2 (ten minutes)
 	molecule test -s vm --no-command-borders
 
 openstack: setup ## Test machines in a real OpenStack, in a container (half an hour and more)
