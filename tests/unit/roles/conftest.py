@@ -17,7 +17,7 @@ from programs import load_program
 
 HELPER = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuserctl"
 TOKEN = "a-token-that-nobody-may-see"
-PATHS = ("CONFIGURATION", "ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS", "HOME_DATA")
+PATHS = ("CONFIGURATION", "ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS", "HOME_DATA", "HOOKS")
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
@@ -46,7 +46,7 @@ class Host:
         self._lock = threading.Lock()
         for name in PATHS:
             setattr(helper, name, root / Path(getattr(helper, name)).relative_to("/"))
-        for name in PATHS[1:-1]:
+        for name in PATHS[1:-2]:
             getattr(helper, name).mkdir(parents=True, exist_ok=True)
         self.write_configuration()
         self._add_environment("default")
@@ -143,6 +143,9 @@ class Host:
 
     def _stop(self, _: str, unit: str) -> str:
         self.units.pop(unit, None)
+        return ""
+
+    def _systemd_run(self, *_: str) -> str:
         return ""
 
     def _reset_failed(self, *_: str) -> str:

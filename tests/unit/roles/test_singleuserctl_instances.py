@@ -444,3 +444,64 @@ def test_the_account_of_a_user_of_another_hub_is_not_lent(host):
     assert answer["code"] == "refused"
     assert "made for another hub, hub" in answer["error"]
     assert [one["instance"] for one in host.ask("list")["instances"]] == ["alice"]
+
+
+# --- hooks of root ------------------------------------------------------------------------------------------
+
+
+def hook(when, **further):
+    return {"name": f"of-{when}", "when": when, "command": "settle", "timeout": 30, "user": "root", **further}
+
+
+def programs(host):
+    """What was run of systemd's, in its order."""
+    ran = ["hook" if "systemd-run" in command[0] else command[1] for command in host.commands]
+    return [word for word in ran if word in ("hook", "start", "stop")]
+
+
+def test_hooks_of_root_run_before_and_after_a_start_and_before_the_end(host):
+    host.configuration["hooks"] = [hook("before_start"), hook("after_start"), hook("before_stop")]
+    host.start()
+    host.ask("stop")
+    assert programs(host) == ["hook", "start", "hook", "hook", "stop"]
+    before, after, stop = [command for command in host.commands if "systemd-run" in command[0]]
+    assert "--wait" in before
+    assert "--no-block" in after
+    assert "--wait" in stop
+    assert "--property=RuntimeMaxSec=30" in before
+    assert before[-3:] == ("/bin/sh", "-c", "settle")
+    assert {"--setenv=JUPYTERHUB_USER=alice", "--setenv=SINGLEUSER_ACCOUNT=jupyter-alice"} <= set(before)
+
+
+def test_what_the_hub_says_reaches_no_hook_of_root(host):
+    host.configuration["hooks"] = [hook("before_start")]
+    host.start(variables={"LD_PRELOAD": "/home/jupyter-alice/own.so", "JUPYTERHUB_API_TOKEN": TOKEN})
+    (ran,) = [command for command in host.commands if "systemd-run" in command[0]]
+    assert "own.so" not in str(ran)
+    assert TOKEN not in str(ran)
+
+
+def test_a_hook_that_fails_ends_the_start_with_what_it_wrote_and_leaves_nothing(host):
+    host.configuration["hooks"] = [hook("before_start")]
+    host.failures["systemd-run"] = "no room on the volume"
+    answer = host.start()
+    assert not answer["ok"]
+    assert answer["error"] == "The node's hook of-before_start failed.\nno room on the volume"
+    assert host.leftovers() == []
+
+
+def test_a_hook_that_fails_keeps_no_server_from_ending(host, capsys):
+    host.start()
+    host.configuration["hooks"] = [hook("before_stop")]
+    host.failures["systemd-run"] = "no room on the volume"
+    assert host.ask("stop") == {"ok": True, "found": True}
+    assert host.leftovers() == []
+    assert "of-before_stop failed.\nno room on the volume" in capsys.readouterr().err
+
+
+def test_a_server_that_has_ended_already_has_no_hook_before_its_end(host):
+    host.configuration["hooks"] = [hook("before_stop")]
+    unit = host.start()["instance"]["unit"]
+    host.units[unit]["ActiveState"] = "failed"
+    host.ask("stop")
+    assert programs(host) == ["start", "stop"]

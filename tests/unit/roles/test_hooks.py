@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the program that runs hooks as the user does before, beside and after a server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuser-hooks"
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Run the program with hooks, each a moment, a command and perhaps a time."""
+
+    def call(*arguments, hooks):
+        configuration = tmp_path / "hooks.json"
+        named = [
+            {"name": f"hook-{number}", "when": when, "command": command, "timeout": (*rest, 20)[0]}
+            for number, (when, command, *rest) in enumerate(hooks, 1)
+        ]
+        configuration.write_text(json.dumps(named))
+        source = PROGRAM.read_text().replace("/etc/jupyterhub-singleuser-hooks.json", str(configuration))
+        command = [sys.executable, "-c", source, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    return call
+
+
+def test_a_server_starts_when_those_before_it_have_ended_in_their_order(call):
+    hooks = [("before_start", "echo one"), ("before_stop", "echo never"), ("before_start", "echo two")]
+    done = call("--then", "echo", "server", hooks=hooks)
+    assert (done.returncode, done.stdout.split()) == (0, ["one", "two", "server"])
+
+
+def test_one_that_fails_keeps_the_server_from_starting_and_is_named(call):
+    done = call("--then", "echo", "server", hooks=[("before_start", "echo no licence >&2; exit 3")])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["no licence", "Hook hook-1 ended with status 3."]
+
+
+def test_one_that_hangs_is_killed_with_all_that_it_started(call, tmp_path):
+    began = time.monotonic()
+    done = call("--then", "echo", "server", hooks=[("before_start", "(sleep 50; touch survived) & wait", 0.3)])
+    assert time.monotonic() - began < 20
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.strip() == "Hook hook-1 did not end within 0.3 s, and was killed."
+
+
+def test_a_slow_one_after_the_start_keeps_nobody_waiting(call, tmp_path):
+    hooks = [("after_start", "until test -e go; do sleep 0.05; done; echo >done")]
+    # The output stays open for as long as the hook runs, so it goes elsewhere.
+    slow = [("after_start", f"exec >/dev/null 2>&1; {command}") for _, command in hooks]
+    done = call("--then", "sh", "-c", "test ! -e done && touch go && echo server", hooks=slow)
+    assert done.stdout == "server\n"
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "done").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_server_is_no_parent_of_those_beside_it(call):
+    look = "ps --no-headers --ppid $$ --format comm | grep --invert-match '^ps$\\|^sh$\\|grep'; echo alone"
+    done = call("--then", "sh", "-c", look, hooks=[("after_start", "exec sleep 1 >/dev/null 2>&1")])
+    assert done.stdout == "alone\n"
+
+
+def test_before_the_end_its_own_are_run(call):
+    done = call("--before-stop", hooks=[("before_start", "echo start"), ("before_stop", "echo stop")])
+    assert (done.returncode, done.stdout) == (0, "stop\n")
+    assert call("--before-stop", hooks=[("before_stop", "exit 1")]).returncode == 1
