@@ -27,13 +27,13 @@ class Hub:
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
-        self._headers = {"Authorization": f"token {token}"}
+        self.headers = {"Authorization": f"token {token}"}
 
     def call(self, method: str, path: str, **body: Any) -> requests.Response:
         """One request to the hub, or to a user's server when ``path`` begins with ``/user/``."""
         prefix = "" if path.startswith("/user/") else "/hub/api"
         return requests.request(
-            method, f"{self.url}{prefix}{path}", headers=self._headers, json=body or None, timeout=120
+            method, f"{self.url}{prefix}{path}", headers=self.headers, json=body or None, timeout=120
         )
 
     def wait_until_up(self, seconds: float = 60) -> None:
@@ -89,13 +89,13 @@ class Hub:
         base = f"/user/{user}/{name + '/' if name else ''}"
         answer = self.call("POST", f"{base}api/kernels", name=kernel)
         answer.raise_for_status()
-        return Kernel(f"{self.url}{base}api/kernels/{answer.json()['id']}", self._headers)
+        return Kernel(f"{self.url}{base}api/kernels/{answer.json()['id']}", self.headers)
 
     def terminal(self, user: str) -> Terminal:
         """A new terminal in a running server."""
         answer = self.call("POST", f"/user/{user}/api/terminals")
         answer.raise_for_status()
-        return Terminal(f"{self.url}/user/{user}/terminals/websocket/{answer.json()['name']}", self._headers)
+        return Terminal(f"{self.url}/user/{user}/terminals/websocket/{answer.json()['name']}", self.headers)
 
 
 class Kernel:
@@ -103,7 +103,7 @@ class Kernel:
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self.url = url
-        self._headers = headers
+        self.headers = headers
 
     def run(self, code: str, seconds: float = 60) -> str:
         """What ``code`` prints, the value of its last line, or its error; ``(kernel died)`` if that happens."""
@@ -111,7 +111,7 @@ class Kernel:
 
     async def _run(self, code: str) -> str:
         url = quote(self.url.replace("http", "ws", 1), safe=":/@") + "/channels"
-        socket = await websocket_connect(HTTPRequest(url, headers=self._headers))
+        socket = await websocket_connect(HTTPRequest(url, headers=self.headers))
         message_id = uuid.uuid4().hex
         header = {
             "msg_id": message_id,
@@ -150,7 +150,7 @@ class Terminal:
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self.url = url
-        self._headers = headers
+        self.headers = headers
 
     def run(self, command: str, seconds: float = 60) -> str:
         """What the shell writes for ``command``."""
@@ -158,7 +158,7 @@ class Terminal:
 
     async def _run(self, command: str) -> str:
         url = quote(self.url.replace("http", "ws", 1), safe=":/@")
-        socket = await websocket_connect(HTTPRequest(url, headers=self._headers))
+        socket = await websocket_connect(HTTPRequest(url, headers=self.headers))
         # In pieces, so that the echo of the command holds neither mark; of its own, as what was before is sent again.
         mark = uuid.uuid4().hex
         await socket.write_message(json.dumps(["stdin", f"echo {mark}''1; {command}; echo {mark}''2\r"]))

@@ -23,6 +23,7 @@ from libcloudspawner.providers import openstack
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.openstack import OpenStackProvider
 from libcloudspawner.providers.openstack_credentials import CredentialsError, driver_parameters
+from prometheus_client import REGISTRY
 
 SIGN_IN = "POST /v3/auth/tokens"
 PASSWORD = "a-password-that-nobody-may-see"
@@ -152,6 +153,22 @@ def test_a_name_that_is_new_in_the_cloud_is_found_at_once(cloud, provider):
     provider.create(request())
     cloud.images["i2"] = Image("i2", "new")
     assert provider.create(request("bob", image="new"))
+
+
+def test_every_call_of_the_cloud_is_counted_with_the_code_of_its_answer(cloud, provider):
+    def count(operation, code):
+        return (
+            REGISTRY.get_sample_value("libcloudspawner_provider_calls_total", {"operation": operation, "code": code})
+            or 0
+        )
+
+    asked = [("sign-in", "ok"), ("list-sizes", "ok"), ("list-images", "ok"), ("create", "ok"), ("create", "403")]
+    before = {one: count(*one) for one in asked}
+    provider.create(request())
+    cloud.inject(faults.answer("POST", "/servers", 403))
+    with pytest.raises(ProviderError):
+        provider.create(request("bob"))
+    assert {one: count(*one) - before[one] for one in asked} == dict.fromkeys(asked, 1)
 
 
 def test_the_hundredth_machine_costs_one_call(cloud, provider):

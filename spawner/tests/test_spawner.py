@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from libcloudspawner import spawner as spawner_module
 from libcloudspawner.fleet import Fleet
 from libcloudspawner.providers.base import Limits, OutcomeUnknown, ProviderError, ProviderUnreachable, State
 from libcloudspawner.spawner import LibcloudSpawner
+from prometheus_client import REGISTRY
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError
@@ -114,6 +116,7 @@ async def test_a_start_returns_where_the_server_is(new_spawner, provider, ip, ho
                     "readwrite_paths": ["/srv/alice/7"],
                     "slice": "",
                     "user_workingdir": "",
+                    "storage_type": "home",
                 },
             },
         ),
@@ -432,6 +435,87 @@ async def test_a_stopped_server_is_gone(new_spawner, provider):
     assert await other.poll() is None
 
 
+# --- what is counted and told -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted():
+    """How much a value of a metric has grown since the test began."""
+    before = {(sample.name, *sorted(sample.labels.items())): sample.value for sample in samples()}
+
+    def counted(name, **labels):
+        key = (name, *sorted(labels.items()))
+        now = {(sample.name, *sorted(sample.labels.items())): sample.value for sample in samples()}
+        return now.get(key, 0) - before.get(key, 0)
+
+    return counted
+
+
+def samples():
+    return [sample for metric in REGISTRY.collect() for sample in metric.samples]
+
+
+def told(caplog):
+    """The events that were told, each with its words."""
+    return [json.loads(record.message) for record in caplog.records if record.message.startswith("{")]
+
+
+async def test_a_life_of_a_server_is_told_and_counted(new_spawner, caplog, counted):
+    caplog.set_level(logging.INFO)
+    spawner = new_spawner(user="alice\n", server="gpu")
+    await spawner.start()
+    await spawner.stop()
+    assert [event["event"] for event in told(caplog)] == ["start", "ready", "stop", "stopped"]
+    whose = {"user": "alice\n", "server": "gpu", "instance": spawner.instance_name, "request": spawner.request_id}
+    assert all(event.items() >= whose.items() for event in told(caplog))
+    assert 0 <= told(caplog)[1]["seconds"] < 60
+    assert counted("libcloudspawner_starts_total") == 1
+    for phase in ("create", "answer", "destroy"):
+        assert counted("libcloudspawner_phase_seconds_count", phase=phase) == 1, phase
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ProviderError("No room.", reason="quota"), "quota"), (RuntimeError("a bug"), "RuntimeError")],
+)
+async def test_a_start_that_fails_is_told_and_counted_by_its_reason(
+    new_spawner, provider, caplog, counted, error, reason
+):
+    caplog.set_level(logging.INFO)
+    provider.befall("create", error=error)
+    with pytest.raises((SpawnException, RuntimeError)):
+        await new_spawner().start()
+    assert [(event["event"], event.get("reason")) for event in told(caplog)] == [
+        ("start", None),
+        ("start-failed", reason),
+    ]
+    assert counted("libcloudspawner_start_failures_total", reason=reason) == 1
+
+
+async def test_a_server_that_ends_by_itself_is_told(new_spawner, provider, caplog):
+    caplog.set_level(logging.INFO)
+    spawner = new_spawner()
+    await spawner.start()
+    provider.change("alice", state=State.FAILED)
+    assert await spawner.poll() is not None
+    assert (told(caplog)[-1]["event"], told(caplog)[-1]["state"]) == ("gone", "failed")
+
+
+async def test_instances_are_counted_by_their_states_as_the_last_listing_had_them(new_spawner, provider, fleet):
+    def count(state):
+        return REGISTRY.get_sample_value("libcloudspawner_instances", {"state": state})
+
+    spawner = new_spawner()
+    await spawner.start()
+    await fleet.find("", 0.0)
+    assert (count("running"), count("failed")) == (1, 0)
+    assert time.time() - REGISTRY.get_sample_value("libcloudspawner_listing_timestamp_seconds") < 60
+    provider.change("alice", state=State.FAILED)
+    await fleet.find("", 0.0)
+    assert (count("running"), count("failed")) == (0, 1)
+
+
 # --- state --------------------------------------------------------------------------------------------------
 
 
@@ -513,6 +597,33 @@ async def test_the_token_of_a_server_that_ended_after_a_restart_of_the_hub_is_re
 def test_a_wrong_setting_is_refused_when_it_is_made(new_spawner, settings):
     with pytest.raises(TraitError):
         new_spawner(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_told"),
+    [({"storage_type": "home"}, False), ({"storage_type": "none"}, True)],
+)
+async def test_the_form_and_the_home_page_say_when_files_do_not_stay(new_spawner, settings, is_told):
+    offered = {"userserver_sizes": SIZES, "profile_list": [{"display_name": "One", "slug": "one"}]}
+    spawner = new_spawner(**settings, **offered)
+    html = await spawner.get_options_form()
+    assert ("deleted when it stops" in html) == is_told
+
+    own = type("Own", (LibcloudSpawner,), {"__new__": lambda cls, parent: spawner})
+    app = SimpleNamespace(spawner_class=own, template_vars={})
+    LibcloudSpawner._begin(app)
+    assert ("announcement_home" in app.template_vars) == is_told
+
+
+async def test_a_profile_whose_files_do_not_stay_says_so_in_the_form(new_spawner):
+    trial = {"display_name": "Trial", "spawner_override": {"storage_type": "none", "mem_limit": "1G"}}
+    html = await new_spawner(profile_list=[trial, {"display_name": "Other"}]).get_options_form()
+    assert html.count("files are deleted when it stops") == 1
+
+
+def test_files_that_end_with_the_server_are_refused_where_they_cannot(new_spawner):
+    with pytest.raises(TraitError, match="storage_type none is for the provider systemd, not for openstack"):
+        new_spawner(provider="openstack", storage_type="none").check_settings()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from libcloudspawner import naming
+from libcloudspawner import naming, observability
+from prometheus_client.metrics import MetricWrapperBase
 from role_settings import options
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +62,19 @@ def test_pages_set_variables():
 def test_links_of_a_page_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def metrics(path):
+    return set(re.findall(r"libcloudspawner_\w+?(?=_bucket|\W)", path.read_text()))
+
+
+@pytest.mark.parametrize("name", ["metrics.md", "grafana-dashboard.json"])
+def test_the_metrics_that_are_written_of_are_those_that_are_counted(name):
+    counted = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name
+        for collector in vars(observability).values()
+        if isinstance(collector, MetricWrapperBase)
+        for metric in collector.collect()
+    }
+    assert len(counted) == 6
+    assert metrics(DOCS / "howto" / name) == counted

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from . import observability
 from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, State
 
 T = TypeVar("T")
@@ -161,6 +162,7 @@ class Fleet:
         self._listing = {instance.request_id: instance for instance in listed}
         self._listing.update({key: instance for key, (_at, instance) in self._created.items()})
         self._listed_at = asked_at
+        observability.listed([state.value for state in State], self._listing.values())
 
     async def wait_until_ready(
         self, instance: Instance, seconds: float, on_change: Callable[[Instance], None] = lambda instance: None
@@ -234,6 +236,7 @@ class Fleet:
         return task
 
     async def _destroy(self, request_id: str) -> None:
+        began = time.monotonic()
         try:
             if creation := self._creating.get(request_id):
                 await asyncio.gather(asyncio.wrap_future(creation), return_exceptions=True)
@@ -241,6 +244,7 @@ class Fleet:
             while not await self._is_destroyed(request_id, pause):
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
+            observability.PHASE_SECONDS.labels("destroy").observe(time.monotonic() - began)
         finally:
             del self._destroying[request_id]
 

@@ -14,6 +14,8 @@ from .options import IMAGE_FIELD, SIZE_FIELD, Choice, Image, Size, in_words
 from .profiles import Profile, ProfileChoice
 from .rendering import render, render_text
 
+FILES_END = "The files of a server are deleted when it stops. Download what you want to keep."
+
 
 def from_form(form_data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """A form's lists of one string as plain strings, by what they are for.
@@ -31,6 +33,8 @@ def render_form(
     current_profile: ProfileChoice | None,
     own: Path | None = None,
     own_text: str = "",
+    *,
+    keeps_files: bool = True,
 ) -> str:
     """The HTML of the choices, with the current ones preselected; empty when there is nothing to choose.
 
@@ -54,14 +58,15 @@ def render_form(
         "form_field": profiles.form_field,
         "unlisted_key": profiles.unlisted_key,
         "unlisted": profiles.UNLISTED,
+        "notice": "" if keeps_files else FILES_END,
     }
     return render_text(own_text, **values) if own_text else render("options_form.html.j2", own, **values)
 
 
 def override_in_words(override: Mapping[str, Any]) -> str:
-    """The limits that a profile sets, as far as they do not depend on the user."""
+    """The limits that a profile sets, as far as they do not depend on the user, and whether files stay."""
     memory, cpus = override.get("mem_limit"), override.get("cpu_limit")
-    return in_words(
+    limits = in_words(
         Size(
             name="",
             display_name="",
@@ -69,6 +74,8 @@ def override_in_words(override: Mapping[str, Any]) -> str:
             cpu_limit=float(cpus) if cpus and not callable(cpus) else None,
         )
     )
+    ends = override.get("storage_type") == "none"
+    return ", ".join(filter(None, [limits, "files are deleted when it stops" if ends else ""]))
 
 
 def _is_choice(offered: Sequence[Profile]) -> bool:

@@ -16,7 +16,7 @@ from jupyterhub.utils import maybe_future
 from sqlalchemy.orm import object_session
 from traitlets import Bool, Callable, Dict, Enum, Integer, List, TraitError, Unicode, Union, default, validate
 
-from . import form, naming, options, overrides, profiles, startup, userdata
+from . import form, naming, observability, options, overrides, profiles, startup, userdata
 from .errors import StartRefused
 from .fleet import Fleet, InstanceFailed
 from .former_names import FormerNames
@@ -322,6 +322,17 @@ class LibcloudSpawner(FormerNames, Spawner):
         """,
     ).tag(config=True)
 
+    storage_type = Enum(
+        ["home", "none"],
+        default_value="home",
+        help="""
+        Where the files of users are, for the provider `systemd`.
+
+        `home`: in a folder of the node, which stays when a server stops. `none`: in memory, with room for half of the
+        server's `mem_limit`, or for 1 GiB, and gone when it stops; a home that is there stays as it is, out of sight.
+        """,
+    ).tag(config=True)
+
     # What finds the instance again, whatever the settings say by then.
     instance_name = ""
     instance_id = ""
@@ -411,6 +422,8 @@ class LibcloudSpawner(FormerNames, Spawner):
     def check_settings(self) -> None:
         """Raises ValueError or TraitError, with a sentence, if no server could ever start with these settings."""
         self._fleet  # noqa: B018 - that it can be made is what is checked
+        if self.storage_type != "home" and "storage_type" not in self._provider_class.PLACEMENT:
+            raise TraitError(f"storage_type {self.storage_type} is for the provider systemd, not for {self.provider}.")
         userdata.check_template(self.userdata_template_module, self.userdata_template_name)
         for name, fixed in (("userserver_sizes", self.size), ("userserver_images", self.image)):
             if name in self._provider_class.REQUIRED and not (getattr(self, name) or fixed or self.profile_list):
@@ -425,6 +438,12 @@ class LibcloudSpawner(FormerNames, Spawner):
             spawner = app.spawner_class(parent=app)
             spawner.check_settings()
             spawner._fleet.keep_house()
+            if not spawner._keeps_files:
+                app.template_vars.setdefault("announcement_home", form.FILES_END)
+
+    @property
+    def _keeps_files(self) -> bool:
+        return self._provider_class.KEEPS_FILES and self.storage_type != "none"
 
     @property
     def _offers(self) -> tuple[list[options.Size], list[options.Image]]:
@@ -475,6 +494,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             profiles.shown(last, offered),
             None if is_own else userdata.data_folder(self.userdata_template_module),
             self.profile_form_template,
+            keeps_files=self._keeps_files,
         )
 
     @property
@@ -543,14 +563,33 @@ class LibcloudSpawner(FormerNames, Spawner):
         if self._progress.is_over:
             self._progress = _Progress()
         self.instance_name, self.request_id = request.name, request.request_id
+        began = time.monotonic()
+        observability.STARTS.inc()
+        self._tell("start", image=request.image, size=request.size)
         try:
-            return await self._start(request)
-        except BaseException:
+            url = await self._start(request)
+        except BaseException as error:
+            reason = _reason(error)
+            observability.START_FAILURES.labels(reason).inc()
+            self._tell("start-failed", reason=reason, seconds=round(time.monotonic() - began, 3))
             await self._clean_up()
             raise
+        else:
+            self._tell("ready", seconds=round(time.monotonic() - began, 3))
+            return url
         finally:
             self._is_starting = False
             self._progress.end()
+
+    def _tell(self, event: str, **what: Any) -> None:
+        """Tell the journal of an event of this server."""
+        whose = {
+            "user": self.user.name,
+            "server": self.name,
+            "instance": self.instance_name,
+            "request": self.request_id,
+        }
+        observability.tell(self.log, event, **whose, **what)
 
     async def _start(self, request: LaunchRequest) -> str:
         began = time.monotonic()
@@ -558,11 +597,14 @@ class LibcloudSpawner(FormerNames, Spawner):
         try:
             instance = await self._fleet.launch(request)
             self.instance_id = instance.id
+            created = time.monotonic()
+            observability.PHASE_SECONDS.labels("create").observe(created - began)
             message = "Your server was started. Waiting until it answers."
             self._progress.add(40, message if instance.address else "It is being built.")
             seconds = max(self.start_timeout - _CLEANUP_SECONDS, self.start_timeout / 2)
             left = seconds - (time.monotonic() - began)
             instance = await self._fleet.wait_until_ready(instance, left, self._report_change)
+            observability.PHASE_SECONDS.labels("answer").observe(time.monotonic() - created)
         except ProviderUnreachable as error:
             # Nothing was created, so there is nothing that a stop could wait for.
             self.instance_name = self.request_id = ""
@@ -588,9 +630,12 @@ class LibcloudSpawner(FormerNames, Spawner):
         """Destroy the instance; its home stays. Returns when it is gone, or goes on trying in the background."""
         if not self.request_id:
             return
+        self._tell("stop")
         destruction = self._fleet.destroy_in_background(self.request_id, self.instance_name)
         await asyncio.wait([destruction], timeout=_STOP_SECONDS)
-        if not destruction.done():
+        if destruction.done():
+            self._tell("stopped")
+        else:
             self.log.error("%s is not gone after %d s; trying on in the background.", self._log_name, _STOP_SECONDS)
         self._revoke_forgotten_token()
 
@@ -612,6 +657,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             return None
         if instance and instance.state not in (State.STOPPED, State.FAILED):
             return None
+        self._tell("gone", state=instance.state.value if instance else "")
         # JupyterHub does not call stop() for what is gone, yet files of it may be left.
         try:
             await self._clean_up()
@@ -696,6 +742,13 @@ class _Progress:
                 return
             if news is self._news:
                 await news.wait()
+
+
+def _reason(error: BaseException) -> str:
+    """One word for why a start failed."""
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return str(getattr(error, "reason", "") or type(error).__name__)
 
 
 def _within(guarantee: Any, limit: Any) -> Any:

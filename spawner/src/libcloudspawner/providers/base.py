@@ -118,6 +118,8 @@ class Provider(ABC):
     BIND_ADDRESS: ClassVar[str] = "127.0.0.1"
     PORT: ClassVar[int] = 0
     ACCOUNT: ClassVar[str] = "jupyter-{USERNAME}"
+    # Whether what users write is there again at the next start.
+    KEEPS_FILES: ClassVar[bool] = True
     # What is kept for a server unless the administrator says otherwise; nothing where a size has what it has.
     MEMORY_GUARANTEE_BYTES: ClassVar[int | None] = None
     # A listing this old, in seconds, will do for an instance that runs, and for one that is being started.

@@ -23,6 +23,7 @@ from libcloud.compute.base import Node
 from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver, OpenStackNodeDriver
 
 from .. import userdata
+from ..observability import CALLS
 from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 from .openstack_credentials import driver_parameters
 
@@ -84,6 +85,7 @@ class OpenStackProvider(Provider):
     BIND_ADDRESS = "0.0.0.0"
     PORT = 8000
     ACCOUNT = "{USERNAME}"
+    KEEPS_FILES = False
     POLL_LISTING_SECONDS = 10.0
     WATCH_LISTING_SECONDS = 2.0
 
@@ -138,6 +140,7 @@ class OpenStackProvider(Provider):
 
         # The driver's own create_node looks at the machine once more, and forgets that it exists when that fails.
         answer = self._call(
+            "create",
             lambda driver: driver.connection.request("/servers", method="POST", data={"server": server}).object,
             changes=True,
         )
@@ -158,11 +161,11 @@ class OpenStackProvider(Provider):
         )
 
     def list(self) -> list[Instance]:
-        nodes = self._call(lambda driver: driver.list_nodes())
+        nodes = self._call("list", lambda driver: driver.list_nodes())
         return [self._instance(node) for node in nodes if self._is_own(node)]
 
     def get(self, instance_id: str) -> Instance | None:
-        node = self._call(lambda driver: driver.ex_get_node_details(instance_id))
+        node = self._call("get", lambda driver: driver.ex_get_node_details(instance_id))
         if node is None or not self._is_own(node):
             return None
         if node.id != instance_id:
@@ -174,7 +177,7 @@ class OpenStackProvider(Provider):
             with _gone_is_fine():
                 driver.connection.request(f"/servers/{instance.id}", method="DELETE")
 
-        self._call(delete, changes=True)
+        self._call("destroy", delete, changes=True)
 
     def log(self, instance: Instance, lines: int) -> Sequence[str]:
         def console(driver: OpenStack_2_NodeDriver) -> str:
@@ -184,19 +187,27 @@ class OpenStackProvider(Provider):
                 return str(driver.connection.request(path, method="POST", data=body).object["output"] or "")
             return ""
 
-        return self._call(console).splitlines()[-lines:]
+        return self._call("log", console).splitlines()[-lines:]
 
     def open_to(self, group: str, cidr: str, port: int) -> bool:
         """Let ``cidr`` in on ``port`` by a security group, made when it is not there. True if that changed it."""
-        groups = [one for one in self._call(lambda driver: driver.ex_list_security_groups()) if one.name == group]
+        groups = [
+            one
+            for one in self._call("list-groups", lambda driver: driver.ex_list_security_groups())
+            if one.name == group
+        ]
         if not groups:
             text = "Lets the hub reach the machines of its users"
-            groups = [self._call(lambda driver: driver.ex_create_security_group(group, text), changes=True)]
+            groups = [
+                self._call("create-group", lambda driver: driver.ex_create_security_group(group, text), changes=True)
+            ]
         for rule in groups[0].rules:
             if (rule.ip_protocol, rule.from_port, rule.to_port, rule.ip_range) == ("tcp", port, port, cidr):
                 return False
         self._call(
-            lambda driver: driver.ex_create_security_group_rule(groups[0], "tcp", port, port, cidr=cidr), changes=True
+            "create-rule",
+            lambda driver: driver.ex_create_security_group_rule(groups[0], "tcp", port, port, cidr=cidr),
+            changes=True,
         )
         return True
 
@@ -229,15 +240,15 @@ class OpenStackProvider(Provider):
             missing = [kind for kind in kinds if not self._catalogue.is_fresh(kind)]
             if len(missing) < 2:
                 return
-            self._call(lambda driver: None)  # sign in, once for all
+            self._sign_in()  # once for all
             with concurrent.futures.ThreadPoolExecutor(len(missing), "catalogue") as readers:
                 list(readers.map(self._read, missing))
 
     def _read(self, what: str) -> None:
-        self._catalogue.read(what, lambda: self._call(_ENTRIES[what]))
+        self._catalogue.read(what, lambda: self._call(f"list-{what}s", _ENTRIES[what]))
 
     def _id_of(self, what: str, name: str) -> str:
-        ids = self._catalogue.ids(what, name, lambda: self._call(_ENTRIES[what]))
+        ids = self._catalogue.ids(what, name, lambda: self._call(f"list-{what}s", _ENTRIES[what]))
         if len(ids) != 1:
             known = ", ".join(sorted(self._catalogue.names(what))) or "none"
             problem = f"no {what} {name}" if not ids else f"more than one {what} {name}"
@@ -256,20 +267,25 @@ class OpenStackProvider(Provider):
             self._threads.driver = driver
         return self._threads.driver
 
-    def _call(self, work: Callable[[OpenStack_2_NodeDriver], T], *, changes: bool = False) -> T:
+    def _sign_in(self) -> str:
+        try:
+            return self._session.refresh()
+        except Exception as error:
+            raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
+
+    def _call(self, operation: str, work: Callable[[OpenStack_2_NodeDriver], T], *, changes: bool = False) -> T:
         """What ``work`` finds, with errors in the words of the contract.
 
         Tries again only after answers that mean that nothing was done: an expired token, and throttling.
         """
         renewals = 1
         for attempt in range(_THROTTLED_TRIES):
-            try:
-                token = self._session.refresh()
-            except Exception as error:
-                raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
+            token = self._sign_in()
+            code = "ok"
             try:
                 return work(self._driver())
             except BaseHTTPError as error:
+                code = str(error.code)
                 if error.code == 401 and renewals:
                     renewals -= 1
                     self._session.discard(token)
@@ -279,16 +295,21 @@ class OpenStackProvider(Provider):
                 else:
                     raise _refusal(error, changes) from error
             except InvalidCredsError as error:
+                code = "401"
                 if not renewals:
                     raise ProviderUnreachable(f"The cloud does not let the hub in: {_in_words(error)}") from error
                 renewals -= 1
                 self._session.discard(token)
             except requests.RequestException as error:
+                code = "none"
                 if changes and not _was_never_sent(error):
                     raise OutcomeUnknown(f"The cloud did not answer: {_in_words(error)}") from error
                 raise ProviderUnreachable(f"The cloud cannot be reached: {_in_words(error)}") from error
             except (LibcloudError, ValueError, LookupError, TypeError, AttributeError) as error:
+                code = "senseless"
                 raise OutcomeUnknown(f"The cloud's answer makes no sense: {_in_words(error)}") from error
+            finally:
+                CALLS.labels(operation, code).inc()
         raise ProviderError("The cloud is asked too often; it refuses to answer for now.", reason="throttled")
 
 
@@ -306,7 +327,12 @@ class _Session:
         """The token; a new one when the last is at its end."""
         with self._lock:
             if self._is_refused or not self._identity.is_token_valid():
-                self._identity.authenticate(force=True)
+                code = "refused"
+                try:
+                    self._identity.authenticate(force=True)
+                    code = "ok"
+                finally:
+                    CALLS.labels("sign-in", code).inc()
                 self._services = OpenStackServiceCatalog(self._identity.urls, auth_version=self._version)
                 self._is_refused = False
             return str(self._identity.auth_token)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from ..observability import CALLS
 from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class SystemdProvider(Provider):
         "readwrite_paths",
         "slice",
         "user_workingdir",
+        "storage_type",
     )
     MEMORY_GUARANTEE_BYTES = 1024**3
 
@@ -75,6 +77,16 @@ class SystemdProvider(Provider):
         )
 
     def _ask(self, read: Callable[[dict[str, Any]], T], **request: Any) -> T:
+        code = "ok"
+        try:
+            return self._answer(read, request)
+        except ProviderError as error:
+            code = error.reason
+            raise
+        finally:
+            CALLS.labels(request["action"], code).inc()
+
+    def _answer(self, read: Callable[[dict[str, Any]], T], request: dict[str, Any]) -> T:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_CONNECT_SECONDS)
             try:
