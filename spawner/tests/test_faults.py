@@ -72,7 +72,12 @@ class OneHub:
     def spawner(self, user="alice", server="", state=None, **settings):
         spawner = LibcloudSpawner(
             user=SimpleNamespace(
-                name=user, id=7, url=f"/user/{user}/", escaped_name=user, orm_user=SimpleNamespace(api_tokens=[])
+                name=user,
+                id=7,
+                url=f"/user/{user}/",
+                escaped_name=user,
+                groups=[],
+                orm_user=SimpleNamespace(api_tokens=[]),
             ),
             hub=Hub(),
             orm_spawner=SimpleNamespace(name=server, server=None, user_options={}),

@@ -91,7 +91,12 @@ def new_spawner(monkeypatch):
     def new_spawner(user_options: Any = None, **settings: Any) -> LibcloudSpawner:
         return LibcloudSpawner(
             user=SimpleNamespace(
-                name="alice", id=7, url="/user/alice/", escaped_name="alice", orm_user=SimpleNamespace(api_tokens=[])
+                name="alice",
+                id=7,
+                url="/user/alice/",
+                escaped_name="alice",
+                groups=[],
+                orm_user=SimpleNamespace(api_tokens=[]),
             ),
             hub=Hub(),
             orm_spawner=SimpleNamespace(name="", server=None, user_options=user_options),

@@ -57,7 +57,12 @@ def new_spawner(fleet):
     def new_spawner(user="alice", server="", user_options=None, **settings):
         return LibcloudSpawner(
             user=SimpleNamespace(
-                name=user, id=7, url=f"/user/{user}/", escaped_name=user, orm_user=SimpleNamespace(api_tokens=[])
+                name=user,
+                id=7,
+                url=f"/user/{user}/",
+                escaped_name=user,
+                groups=[],
+                orm_user=SimpleNamespace(api_tokens=[]),
             ),
             hub=Hub(),
             orm_spawner=SimpleNamespace(name=server, server=None, user_options=user_options),
@@ -284,6 +289,16 @@ async def test_no_log_holds_the_token(new_spawner, provider, caplog, monkeypatch
             await spawner.start()
     assert "a bug" in caplog.text
     assert TOKEN not in caplog.text
+
+
+async def test_a_request_names_the_groups_of_its_user(new_spawner, fleet, monkeypatch):
+    requests = []
+    launch = fleet.launch
+    monkeypatch.setattr(fleet, "launch", lambda request: requests.append(request) or launch(request))
+    spawner = new_spawner()
+    spawner.user.groups = [SimpleNamespace(name="teachers"), SimpleNamespace(name="geography")]
+    await spawner.start()
+    assert requests[0].groups == ("geography", "teachers")
 
 
 # --- progress -----------------------------------------------------------------------------------------------

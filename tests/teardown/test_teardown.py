@@ -54,6 +54,7 @@ def test_everything_was_downloaded_from_the_mirror_and_nothing_else_can_be_reach
 def test_the_hub_of_the_tarball_starts_servers(hub, host):
     hub.start("carol")
     hub.kernel("carol").run("open('kept.txt', 'w').write('here')")
+    hub.kernel("carol").run("open('/srv/shared/class/of-all.txt', 'w').write('here')")
     assert host.service("jupyterhub-singleuser@carol").is_running
     assert "package nodejs" in differences(host)
 
@@ -86,15 +87,19 @@ def test_homes_with_their_accounts_and_the_operators_own_files_stay_and_nothing_
         [
             "account jupyter-carol",
             "group jupyter-carol",
+            "group jupyterhub-class",
             *(f"file /etc/{name}" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")),
             *(f"file {parent}" for parent in [OWN_FILE, *map(str, list(Path(OWN_FILE).parents)[:2])]),
+            *(f"file /srv/shared{name}" for name in ("", "/class", "/class/of-all.txt")),
             "file /var/lib/jupyterhub-singleuser",
             "file /var/lib/jupyterhub-singleuser/accounts",
             "file /var/lib/jupyterhub-singleuser/accounts/jupyter-carol",
+            "file /var/lib/jupyterhub-singleuser/made-shared",
         ]
     )
     assert re.search("the accounts jupyter-ada, jupyter-bob-[0-9a-f]+, jupyter-carol with their homes", said)
     assert OWN_FILE in said
+    assert "/srv/shared/class" in said
     assert host.run("pgrep --uid jupyter-carol").stdout == ""
 
 

@@ -533,6 +533,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             environment=self.get_env(),
             bind_address=self.ip or "0.0.0.0",
             port=self.port,
+            groups=tuple(sorted(group.name for group in self.user.groups)),
             placement={
                 name: naming.filled(getattr(self, name), self.user.name, self.user.id)
                 for name in self._provider_class.PLACEMENT

@@ -227,3 +227,42 @@ def test_an_address_that_no_host_can_have_is_invalid_and_named(host, address):
     assert answer["code"] == "invalid"
     assert f"The address {address} to listen on cannot be found: " in answer["error"]
     assert host.leftovers() == []
+
+
+FOLDERS = [
+    {"name": "everybody", "groups": ["*"], "write_groups": []},
+    {"name": "trip", "groups": ["geography"], "write_groups": ["teachers"]},
+    {"name": "wall", "groups": [], "write_groups": ["*"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("groups", "read", "written"),
+    [
+        ([], ["everybody"], ["wall"]),
+        (["chemistry"], ["everybody"], ["wall"]),
+        (["geography"], ["everybody", "trip"], ["wall"]),
+        (["geography", "teachers"], ["everybody"], ["trip", "wall"]),
+    ],
+)
+def test_a_server_sees_the_shared_folders_of_its_users_groups_and_no_other(pure, groups, read, written):
+    lines = pure.shared_folders(groups, {"shared_root": "/srv/shared", "shared_folders": FOLDERS})
+    assert lines[0] == "TemporaryFileSystem=/srv/shared:ro"
+    assert [line for line in lines if line.startswith("BindReadOnly")] == [
+        f'BindReadOnlyPaths="/srv/shared/{name}"' for name in read
+    ]
+    assert [line for line in lines if line.startswith("BindPaths")] == [
+        f'BindPaths="/srv/shared/{name}"' for name in written
+    ]
+    groups = {line.partition("=")[2] for line in lines if line.startswith("SupplementaryGroups")}
+    assert groups == {f"jupyterhub-{name}" for name in read + written}
+
+
+def test_where_nothing_is_shared_nothing_is_hidden(pure):
+    assert pure.shared_folders(["geography"], {}) == []
+
+
+@pytest.mark.parametrize("groups", ["geography", [7], ["a\x00b"]])
+def test_groups_that_are_no_names_are_refused(pure, groups):
+    with pytest.raises(pure.RequestError):
+        pure.shared_folders(groups, {"shared_root": "/srv/shared", "shared_folders": FOLDERS})

@@ -42,7 +42,8 @@ class Limits:
 class LaunchRequest:
     """All that a provider needs to create an instance.
 
-    ``placement`` holds what only some providers know, such as a network; ``choices`` is what the user sent, checked.
+    ``groups`` are the hub's groups that the user is in; ``placement`` holds what only some providers know, such as a
+    network; ``choices`` is what the user sent, checked.
     ``report`` takes a percentage and a sentence for the user, and may be called from any thread.
     """
 
@@ -58,6 +59,7 @@ class LaunchRequest:
     environment: Mapping[str, str] = field(repr=False)  # holds the API token
     bind_address: str = "127.0.0.1"
     port: int = 0
+    groups: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict, repr=False)
     report: Callable[[int, str], None] = field(default=lambda percent, message: None, repr=False, compare=False)

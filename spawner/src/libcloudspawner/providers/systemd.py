@@ -48,6 +48,7 @@ class SystemdProvider(Provider):
             request=request.request_id,
             user=request.user,
             server=request.server,
+            groups=list(request.groups),
             account=request.account,
             address=request.bind_address,
             environment=request.image,
