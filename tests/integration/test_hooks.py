@@ -89,13 +89,13 @@ def test_a_hook_that_hangs_is_killed_after_its_time(host, hub, hooks, eve, momen
     assert f"{name} did not end within 3 s, and was killed." in said
     assert "waiting" in said
     assert time.monotonic() - began < 30
-    assert host.run("pgrep --full 'sleep 1000'").failed
+    assert host.run("pgrep --full '^sleep 1000'").failed
 
 
 def test_a_slow_hook_after_the_start_keeps_nobody_waiting(host, hub, hooks, eve):
     hooks(after="sleep 20", root_after="sleep 20")
     hub.start("eve", userserver_size="small")
-    assert host.run("pgrep --full 'sleep 20'").stdout.count("\n") >= 2
+    assert host.check_output("pgrep --count --full '^sleep 20'") == "2"
 
 
 def test_a_hook_before_the_end_that_hangs_is_killed_after_its_time(host, hub, hooks, eve):

@@ -32,8 +32,8 @@ def test_a_life_of_a_server_is_counted_and_stands_in_the_journal(hub, host):
         ("libcloudspawner_phase_seconds_count", "create"),
         ("libcloudspawner_phase_seconds_count", "answer"),
         ("libcloudspawner_phase_seconds_count", "destroy"),
-        ("libcloudspawner_provider_calls_total", "start", "ok"),
-        ("libcloudspawner_provider_calls_total", "stop", "ok"),
+        ("libcloudspawner_provider_calls_total", "ok", "start"),
+        ("libcloudspawner_provider_calls_total", "ok", "stop"),
     ):
         assert after[name] == before.get(name, 0) + 1, name
     assert ("libcloudspawner_instances", "running") in after

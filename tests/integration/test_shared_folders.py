@@ -29,13 +29,13 @@ def terminals(hub):
 
 
 def test_a_server_sees_the_folders_of_its_users_groups_and_no_other(terminals):
-    assert terminals["tess"].run(f"ls {ROOT}") == "everybody  field-trip"
-    assert terminals["gina"].run(f"ls {ROOT}") == "everybody  field-trip"
-    assert terminals["nora"].run(f"ls {ROOT}") == "everybody"
+    assert terminals["tess"].run(f"ls --color=never {ROOT}") == "everybody  field-trip"
+    assert terminals["gina"].run(f"ls --color=never {ROOT}") == "everybody  field-trip"
+    assert terminals["nora"].run(f"ls --color=never {ROOT}") == "everybody"
 
 
 def test_what_one_who_writes_makes_the_others_who_write_may_change(terminals):
-    assert terminals["tess"].run(f"mkdir {TRIP}/maps && echo first >{TRIP}/maps/route && echo done") == "done"
+    assert terminals["tess"].run(f"mkdir -p {TRIP}/maps && echo first >{TRIP}/maps/route && echo done") == "done"
     assert terminals["theo"].run(f"echo second >>{TRIP}/maps/route && cat {TRIP}/maps/route") == "first\nsecond"
 
 
