@@ -531,6 +531,27 @@ async def test_instances_are_counted_by_their_states_as_the_last_listing_had_the
     assert (count("running"), count("failed")) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("used", "busy_cpu", "is_use"),
+    [(6, 0.1, True), (0.6, 0.1, False), (0.6, 0.005, True), (6, 0, False), (None, 0.1, False)],
+)
+async def test_a_server_whose_processes_compute_counts_as_used(
+    new_spawner, provider, monkeypatch, used, busy_cpu, is_use
+):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(spawner_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    commits = []
+    spawner = new_spawner(busy_cpu=busy_cpu, db=SimpleNamespace(commit=lambda: commits.append(clock.now)))
+    spawner.orm_spawner.last_activity = None
+    await spawner.start()
+    for seconds in (0, 5, 30):
+        clock.now = 1000.0 + seconds
+        provider.change("alice", cpu_seconds=None if used is None else 100 + used * (seconds == 30))
+        assert await spawner.poll() is None
+    assert (spawner.orm_spawner.last_activity is not None) == is_use
+    assert commits == [1030.0] * is_use
+
+
 # --- state --------------------------------------------------------------------------------------------------
 
 

@@ -5,16 +5,38 @@ from __future__ import annotations
 
 import time
 
+import pytest
 
-def test_a_server_that_nobody_uses_is_stopped_and_its_home_stays(hub, host, play):
-    done = play("--tags", "hub_configure,hub_service", hub_cull_timeout=3, hub_cull_every=1)
+
+def test_a_server_that_nobody_uses_is_stopped_with_its_home_kept_and_one_that_computes_in_silence_is_not(
+    hub, host, play, drop_in
+):
+    done = play("--tags", "hub_configure,hub_service", hub_cull_timeout=25, hub_cull_every=1)
     assert done.returncode == 0, done.stdout[-6000:]
+    # What one of them computes is not looked at.
+    drop_in(
+        """
+        c.Spawner.poll_interval = 5
+        def ignore(spawner):
+            if spawner.user.name == "unnoticed":
+                spawner.busy_cpu = 0
+        c.Spawner.pre_spawn_hook = ignore
+        """
+    )
     try:
         hub.wait_until_up()
-        hub.start("idler")
+        for user in ("burner", "unnoticed", "idler"):
+            hub.start(user, userserver_size="small")
+            if user != "idler":
+                with pytest.raises(TimeoutError):
+                    hub.kernel(user).run("while True: pass", seconds=3)
         hub.wait_for("idler", seconds=60, ready=False)
+        hub.wait_for("unnoticed", seconds=60, ready=False)
         assert host.file("/home/jupyter-idler").is_directory
+        time.sleep(25)
+        assert hub.server("burner")["ready"]
     finally:
+        hub.stop("burner")
         restored = play("--tags", "hub_configure,hub_service")
         assert restored.returncode == 0, restored.stdout[-6000:]
         hub.wait_until_up()

@@ -78,6 +78,14 @@ def test_a_limit_of_processors_holds_within_a_tenth(node):
     assert used == pytest.approx(0.4, rel=0.1)
 
 
+def test_what_a_server_has_used_of_a_processor_is_counted(node):
+    node.start("busy", BURN)
+    node.go()
+    before = node.ask(action="status", instance="busy")["instance"]["cpu_seconds"]
+    node.processor_seconds("busy", over=3)
+    assert node.ask(action="status", instance="busy")["instance"]["cpu_seconds"] > before + 1
+
+
 def test_a_process_that_takes_too_much_memory_dies_alone(host, node):
     node.start("greedy", HOARD, memory_bytes=96 * MIB)
     node.wait_for_word("greedy", "child ended with -9")

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from jupyterhub.spawner import Spawner
-from jupyterhub.utils import maybe_future
+from jupyterhub.utils import maybe_future, utcnow
 from sqlalchemy.orm import object_session
-from traitlets import Bool, Callable, Dict, Enum, Integer, List, TraitError, Unicode, Union, default, validate
+from traitlets import Bool, Callable, Dict, Enum, Float, Integer, List, TraitError, Unicode, Union, default, validate
 
 from . import form, naming, observability, options, overrides, profiles, startup, userdata
 from .errors import StartRefused
@@ -30,6 +30,8 @@ _STATE = ("instance_name", "instance_id", "request_id")
 _CLEANUP_SECONDS = 5
 # Longer than a unit may take to stop; after that a user must be able to start anew.
 _STOP_SECONDS = 60
+# Listings may be some seconds old, so two looks have to be further apart than that.
+_BUSY_SECONDS = 10
 
 
 @cache
@@ -333,6 +335,18 @@ class LibcloudSpawner(FormerNames, Spawner):
         """,
     ).tag(config=True)
 
+    busy_cpu = Float(
+        0.1,
+        min=0,
+        help="""
+        How much of a processor the processes of a server have to use, on average between two looks at it, for the
+        server to count as used, for the provider `systemd`; 0 is never.
+
+        JupyterHub itself notices pages that are open and kernels that write something, and what stops servers that
+        nobody uses goes by that. What computes in silence is not stopped either.
+        """,
+    ).tag(config=True)
+
     # What finds the instance again, whatever the settings say by then.
     instance_name = ""
     instance_id = ""
@@ -346,6 +360,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         # What was on offer before a choice was applied: a start that fails shows the form again.
         self._offered: tuple[list[options.Size], list[options.Image]] | None = None
         self._origin = self._provider_settings
+        # What the processes had used when they were last looked at, and when that was.
+        self._cpu_seen: tuple[float, float] | None = None
 
     @validate("userserver_sizes")
     def _check_sizes(self, proposal: Any) -> Any:
@@ -657,6 +673,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             self.log.exception("Nothing is known of %s, so it counts as running", self._log_name)
             return None
         if instance and instance.state not in (State.STOPPED, State.FAILED):
+            self._notice_use(instance)
             return None
         self._tell("gone", state=instance.state.value if instance else "")
         # JupyterHub does not call stop() for what is gone, yet files of it may be left.
@@ -666,6 +683,19 @@ class LibcloudSpawner(FormerNames, Spawner):
         except Exception:
             self.log.exception("%s is gone, but something of it may be left", self._log_name)
         return instance.exit_status if instance else 0
+
+    def _notice_use(self, instance: Instance) -> None:
+        """Count the server as used if its processes have been busy since the last look."""
+        now, used = time.monotonic(), instance.cpu_seconds
+        if used is None or not self.busy_cpu:
+            return
+        if self._cpu_seen is None:
+            self._cpu_seen = (now, used)
+        elif (seconds := now - self._cpu_seen[0]) >= _BUSY_SECONDS:
+            if (used - self._cpu_seen[1]) / seconds >= self.busy_cpu:
+                self.orm_spawner.last_activity = utcnow(with_tz=False)
+                self.db.commit()
+            self._cpu_seen = (now, used)
 
     async def _clean_up(self) -> None:
         """Destroy the instance; what takes longer goes on in the background."""
@@ -708,6 +738,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             self._fleet.release(self.request_id)
         self.instance_name = self.instance_id = self.request_id = ""
         self._choices = None
+        self._cpu_seen = None
         # JupyterHub clears the state before a start and a while before start() itself, and may have readers by then.
         self._progress = _Progress()
 

@@ -17,7 +17,17 @@ from programs import load_program
 
 HELPER = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuserctl"
 TOKEN = "a-token-that-nobody-may-see"
-PATHS = ("CONFIGURATION", "ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS", "HOME_DATA", "HOOKS")
+PATHS = (
+    "CONFIGURATION",
+    "ENVIRONMENT_FILES",
+    "STATE",
+    "DROP_INS",
+    "ACCOUNTS",
+    "ENVIRONMENTS",
+    "HOME_DATA",
+    "HOOKS",
+    "PROCESSES",
+)
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
@@ -46,7 +56,7 @@ class Host:
         self._lock = threading.Lock()
         for name in PATHS:
             setattr(helper, name, root / Path(getattr(helper, name)).relative_to("/"))
-        for name in PATHS[1:-2]:
+        for name in PATHS[1:-3]:
             getattr(helper, name).mkdir(parents=True, exist_ok=True)
         self.write_configuration()
         self._add_environment("default")
@@ -133,7 +143,13 @@ class Host:
     def _show(self, _: str, properties: str, *units: str) -> str:
         if "DropInPaths" in properties:
             return "DropInPaths=\nNeedDaemonReload=no\n"
-        idle = {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0", "MainPID": "0"}
+        idle = {
+            "ActiveState": "inactive",
+            "Result": "success",
+            "ExecMainStatus": "0",
+            "MainPID": "0",
+            "CPUUsageNSec": "0",
+        }
         blocks = [{"Id": unit, **idle, **self.units.get(unit, {})} for unit in units if unit != "--"]
         return "\n\n".join("\n".join(f"{key}={value}" for key, value in block.items()) for block in blocks) + "\n"
 

@@ -446,6 +446,26 @@ def test_the_account_of_a_user_of_another_hub_is_not_lent(host):
     assert [one["instance"] for one in host.ask("list")["instances"]] == ["alice"]
 
 
+def test_what_a_server_has_used_of_a_processor_is_what_systemd_counted(host):
+    unit = host.start()["instance"]["unit"]
+    host.units[unit]["CPUUsageNSec"] = "1500000000"
+    assert host.ask("status")["instance"]["cpu_seconds"] == 1.5
+
+
+@pytest.mark.parametrize("unknown", ["[not set]", str(2**64 - 1)])
+def test_where_systemd_counts_nothing_it_is_what_the_processes_have_used(host, unknown):
+    unit = host.start()["instance"]["unit"]
+    host.units[unit]["CPUUsageNSec"] = unknown
+    assert host.ask("status")["instance"]["cpu_seconds"] is None
+    ticks = os.sysconf("SC_CLK_TCK")
+    for number, group, name in ((7, unit, "python"), (8, unit, "a ) b"), (9, "other.service", "sh")):
+        process = host.root / f"proc/{number}"
+        process.mkdir(parents=True)
+        (process / "cgroup").write_text(f"5:cpuset:/\n1:name=systemd:/jupyterhub.slice/{group}\n")
+        (process / "stat").write_text(f"{number} ({name}) S {'0 ' * 10}{ticks} {ticks} {ticks} 0 20 0\n")
+    assert host.ask("status")["instance"]["cpu_seconds"] == 6
+
+
 # --- hooks of root ------------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,7 @@ class Instance:
 
     ``id`` is the provider's own name for it; ``address`` is empty until it has one. ``owns_port`` is true when whatever
     answers at ``address`` and ``port`` can only be this server. ``detail`` says why an instance stopped or failed.
+    ``cpu_seconds`` is what its processes have used, where that is counted.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Instance:
     owns_port: bool = False
     exit_status: int = 0
     detail: str = ""
+    cpu_seconds: float | None = field(default=None, compare=False)
 
 
 class ProviderError(Exception):

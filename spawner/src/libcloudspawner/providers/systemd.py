@@ -129,4 +129,5 @@ def _instance(record: dict[str, Any]) -> Instance:
         owns_port=record["listening"],
         exit_status=record["exit_status"],
         detail=record["result"],
+        cpu_seconds=record.get("cpu_seconds"),
     )
