@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Sees to it that files have the content that is given, and files and folders their owners and modes, with one
     question to the host for all of them, where M(ansible.builtin.copy) and M(ansible.builtin.template) ask twice each.
-  - A file is replaced whole, and has its owner and its mode before it has its name.
+  - A file is replaced whole, and has its owner and its mode before it has its name. Folders above a folder are made.
+  - What files hold stands neither in the journal of the host nor in what Ansible says with C(-vvv).
   - Used by the roles of this collection. There is no need to name it in a play.
 author:
   - The libcloudspawner team (@libcloudspawner)
@@ -126,9 +127,10 @@ def see_to(module: AnsibleModule, wanted: dict[str, t.Any]) -> tuple[bool, dict[
     path, state = Path(wanted["path"]), wanted["state"]
     there = path.exists() or path.is_symlink()
     if state == "directory":
-        if there:
-            return set_attributes(module, path, wanted), None
-        if not module.check_mode:
+        if path.is_dir():
+            return set_attributes(module, path.resolve(), wanted), None
+        if not module.check_mode or there:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(mode=0o700)
             set_attributes(module, path, wanted)
         return True, None
@@ -145,8 +147,14 @@ def see_to(module: AnsibleModule, wanted: dict[str, t.Any]) -> tuple[bool, dict[
     return True, {**shown, "before_header": str(path), "after_header": str(path)}
 
 
+class Module(AnsibleModule):
+    def _log_invocation(self) -> None:
+        # The journal has the names; what the files hold, which may be secret, it would have whole.
+        self.log(f"Sees to {', '.join(wanted['path'] for wanted in self.params['files'])}")
+
+
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             "files": {
                 "type": "list",
@@ -165,17 +173,20 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    paths, diffs = [], []
+    paths: list[str] = []
+    diffs = []
     for wanted in module.params["files"]:
         try:
             differs, diff = see_to(module, wanted)
         except OSError as error:
-            module.fail_json(msg=f"{wanted['path']} cannot be made what it is to be: {error.strerror}.", paths=paths)
+            problem = f"{wanted['path']} cannot be made what it is to be: {error.strerror}."
+            module.fail_json(msg=problem, paths=paths, invocation={})
         if differs:
             paths.append(wanted["path"])
         if diff:
             diffs.append(diff)
-    module.exit_json(changed=bool(paths), paths=paths, **({"diff": diffs} if module._diff else {}))
+    shown = {"diff": diffs} if module._diff else {}
+    module.exit_json(changed=bool(paths), paths=paths, invocation={}, **shown)
 
 
 if __name__ == "__main__":

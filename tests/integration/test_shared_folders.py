@@ -39,6 +39,16 @@ def test_what_one_who_writes_makes_the_others_who_write_may_change(terminals):
     assert terminals["theo"].run(f"echo second >>{TRIP}/maps/route && cat {TRIP}/maps/route") == "first\nsecond"
 
 
+def test_folders_can_be_copied_and_unpacked_there(terminals):
+    terminals["tess"].run(f"rm -rf lesson {TRIP}/lesson {TRIP}/tar {TRIP}/tree")
+    made = "mkdir -p lesson/week1 && echo text >lesson/week1/a"
+    copied = f"cp -r lesson {TRIP}/ && mkdir -p {TRIP}/tar && tar c lesson | tar x -C {TRIP}/tar"
+    by_python = f"python -c \"import shutil; shutil.copytree('lesson', '{TRIP}/tree', dirs_exist_ok=True)\""
+    assert terminals["tess"].run(f"{made} && {copied} && {by_python} && echo done") == "done"
+    changed = f"echo more >>{TRIP}/$one/week1/a && touch {TRIP}/$one/b"
+    assert terminals["theo"].run(f"for one in lesson tar/lesson tree; do {changed}; done && echo done") == "done"
+
+
 def test_one_who_reads_can_change_nothing(terminals):
     terminals["tess"].run(f"echo plan >{TRIP}/plan")
     assert terminals["gina"].run(f"cat {TRIP}/plan") == "plan"
@@ -48,5 +58,13 @@ def test_one_who_reads_can_change_nothing(terminals):
 
 def test_a_folder_is_nobodys_outside_of_its_servers(host, terminals):
     folder = host.file(TRIP)
-    assert (folder.user, folder.group, folder.mode) == ("root", "jupyterhub-field-trip", 0o2770)
-    assert host.run("runuser -u jupyter-nora -- ls %s", TRIP).failed
+    assert (folder.user, folder.group, folder.mode) == ("root", "root", 0o770)
+    for user in ("nora", "gina", "tess"):
+        assert host.run("runuser -u jupyter-%s -- ls %s", user, TRIP).failed
+
+
+def test_one_who_reads_may_not_write_by_another_way_either(host, terminals):
+    groups = terminals["gina"].run("id -Gn").split()
+    assert "jupyterhub-field-trip-read" in groups
+    assert "jupyterhub-field-trip" not in groups
+    assert "jupyterhub-everybody" not in groups

@@ -88,6 +88,7 @@ def test_homes_with_their_accounts_and_the_operators_own_files_stay_and_nothing_
             "account jupyter-carol",
             "group jupyter-carol",
             "group jupyterhub-class",
+            "group jupyterhub-class-read",
             *(f"file /etc/{name}" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")),
             *(f"file {parent}" for parent in [OWN_FILE, *map(str, list(Path(OWN_FILE).parents)[:2])]),
             *(f"file /srv/shared{name}" for name in ("", "/class", "/class/of-all.txt")),

@@ -147,7 +147,9 @@ workers = 1
 discover_hosts_in_cells_interval = 60
 [libvirt]
 virt_type = qemu
-cpu_mode = none
+# The oldest that NumPy still runs on; QEMU's own default is older.
+cpu_mode = custom
+cpu_models = Nehalem
 inject_partition = -2
 disk_cachemodes = file=unsafe
 [image_cache]

@@ -42,5 +42,5 @@ def listed(states: Iterable[str], instances: Iterable[Instance]) -> None:
 
 
 def tell(log: logging.Logger, event: str, **what: Any) -> None:
-    """Write one line of JSON about an event. ``what`` must hold no secret, and no text that a cloud or a user wrote."""
+    """Write one line of JSON about an event. ``what`` must hold no secret."""
     log.info("%s", json.dumps({"event": event, **what}))

@@ -581,32 +581,35 @@ class LibcloudSpawner(FormerNames, Spawner):
             self._progress = _Progress()
         self.instance_name, self.request_id = request.name, request.request_id
         began = time.monotonic()
+        whose = self._whose
         observability.STARTS.inc()
-        self._tell("start", image=request.image, size=request.size)
+        observability.tell(self.log, "start", **whose, image=request.image, size=request.size)
         try:
             url = await self._start(request)
         except BaseException as error:
-            reason = _reason(error)
+            seconds = time.monotonic() - began
+            # JupyterHub ends a start that takes too long as it ends one that its user gave up.
+            reason = "timeout" if seconds >= self.start_timeout else _reason(error)
             observability.START_FAILURES.labels(reason).inc()
-            self._tell("start-failed", reason=reason, seconds=round(time.monotonic() - began, 3))
+            observability.tell(self.log, "start-failed", **whose, reason=reason, seconds=round(seconds, 3))
             await self._clean_up()
             raise
         else:
-            self._tell("ready", seconds=round(time.monotonic() - began, 3))
+            observability.tell(self.log, "ready", **whose, seconds=round(time.monotonic() - began, 3))
             return url
         finally:
             self._is_starting = False
             self._progress.end()
 
-    def _tell(self, event: str, **what: Any) -> None:
-        """Tell the journal of an event of this server."""
-        whose = {
+    @property
+    def _whose(self) -> dict[str, str]:
+        """What events say of this server."""
+        return {
             "user": self.user.name,
             "server": self.name,
             "instance": self.instance_name,
             "request": self.request_id,
         }
-        observability.tell(self.log, event, **whose, **what)
 
     async def _start(self, request: LaunchRequest) -> str:
         began = time.monotonic()
@@ -647,12 +650,12 @@ class LibcloudSpawner(FormerNames, Spawner):
         """Destroy the instance; its home stays. Returns when it is gone, or goes on trying in the background."""
         if not self.request_id:
             return
-        self._tell("stop")
+        whose = self._whose
+        observability.tell(self.log, "stop", **whose)
         destruction = self._fleet.destroy_in_background(self.request_id, self.instance_name)
+        destruction.add_done_callback(lambda _: observability.tell(self.log, "stopped", **whose))
         await asyncio.wait([destruction], timeout=_STOP_SECONDS)
-        if destruction.done():
-            self._tell("stopped")
-        else:
+        if not destruction.done():
             self.log.error("%s is not gone after %d s; trying on in the background.", self._log_name, _STOP_SECONDS)
         self._revoke_forgotten_token()
 
@@ -675,7 +678,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         if instance and instance.state not in (State.STOPPED, State.FAILED):
             self._notice_use(instance)
             return None
-        self._tell("gone", state=instance.state.value if instance else "")
+        observability.tell(self.log, "gone", **self._whose, state=instance.state.value if instance else "")
         # JupyterHub does not call stop() for what is gone, yet files of it may be left.
         try:
             await self._clean_up()

@@ -56,7 +56,7 @@ class Host:
         self._lock = threading.Lock()
         for name in PATHS:
             setattr(helper, name, root / Path(getattr(helper, name)).relative_to("/"))
-        for name in PATHS[1:-3]:
+        for name in PATHS[1:-4]:
             getattr(helper, name).mkdir(parents=True, exist_ok=True)
         self.write_configuration()
         self._add_environment("default")
@@ -159,6 +159,9 @@ class Host:
 
     def _stop(self, _: str, unit: str) -> str:
         self.units.pop(unit, None)
+        return ""
+
+    def _systemd_mount(self, *_: str) -> str:
         return ""
 
     def _systemd_run(self, *_: str) -> str:

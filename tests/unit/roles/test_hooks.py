@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('so', flush=True); time.sleep(60)"
 PROGRAM = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuser-hooks"
 
 
@@ -18,7 +21,7 @@ PROGRAM = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuser-ho
 def call(tmp_path):
     """Run the program with hooks, each a moment, a command and perhaps a time."""
 
-    def call(*arguments, hooks):
+    def call(*arguments, hooks, stop_seconds=15):
         configuration = tmp_path / "hooks.json"
         named = [
             {"name": f"hook-{number}", "when": when, "command": command, "timeout": (*rest, 20)[0]}
@@ -26,6 +29,7 @@ def call(tmp_path):
         ]
         configuration.write_text(json.dumps(named))
         source = PROGRAM.read_text().replace("/etc/jupyterhub-singleuser-hooks.json", str(configuration))
+        source = source.replace("STOP_SECONDS = 15", f"STOP_SECONDS = {stop_seconds}")
         command = [sys.executable, "-c", source, *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
 
@@ -74,3 +78,16 @@ def test_before_the_end_its_own_are_run(call):
     done = call("--before-stop", hooks=[("before_start", "echo start"), ("before_stop", "echo stop")])
     assert (done.returncode, done.stdout) == (0, "stop\n")
     assert call("--before-stop", hooks=[("before_stop", "exit 1")]).returncode == 1
+
+
+@pytest.mark.parametrize("code", ["import time; time.sleep(60)", STUBBORN])
+def test_the_server_is_ended_with_them_even_if_it_does_not_want_to(call, monkeypatch, code):
+    server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    if code is STUBBORN:
+        server.stdout.readline()
+    monkeypatch.setenv("MAINPID", str(server.pid))
+    reaper = threading.Thread(target=server.wait)
+    reaper.start()
+    call("--before-stop", hooks=[("before_stop", "true")], stop_seconds=1)
+    reaper.join(20)
+    assert server.returncode in (-signal.SIGTERM, -signal.SIGKILL)

@@ -20,7 +20,6 @@ NAMES = "jupyterhub:x:998:997::/var/lib/jupyterhub:/usr/sbin/nologin\njupyterhub
 def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
     found = {
-        "__environment_names": {"stdout": NAMES},
         "__hub_ancestor": {"files": []},
         "__hub_found": {"files": []},
         "_environment_uv_root": "/opt/jupyterhub-uv",
@@ -38,8 +37,8 @@ def refusal_of_host(facts, names=NAMES):
     """What the checks of every host say to one with these facts and names; empty if none refuses it."""
     platform = {"distribution": "Debian", "distribution_version": "12", "distribution_major_version": "12"}
     good = {**platform, "service_mgr": "systemd", "systemd": {"version": 252}, "python": {"version_info": [3, 11, 2]}}
-    checks, _ = problem_checks("environment", "problems")
-    known = {"inventory_hostname": "hub", "__environment_names": {"stdout": names}}
+    checks, of_task = problem_checks("environment", "problems")
+    known = {"inventory_hostname": "hub", "__environment_names": {"stdout": names}, **of_task}
     return said_by(checks, templar("environment", ansible_facts={**good, **facts}, **known))
 
 
@@ -100,16 +99,15 @@ def test_a_hub_that_the_role_did_not_set_up_is_not_overwritten():
 
 def test_an_account_of_somebody_else_is_not_taken_over():
     theirs = "jupyterhub:x:1000:1000:Our hub,,,:/home/jupyterhub:/bin/bash\njupyterhub:x:1000:"
-    assert "hub has an account jupyterhub of somebody else, whose home is not /var/lib/jup" in refusal(
-        __environment_names={"stdout": theirs}
+    assert "hub has an account jupyterhub of somebody else, whose home is not /var/lib/jupyterhub" in refusal_of_host(
+        {}, theirs
     )
-    assert refusal(__environment_names={"stdout": ""}) == ""
 
 
 def test_a_group_whose_members_could_start_servers_is_refused_naming_them():
-    said = refusal_of_host({}, f"{NAMES}ada,bob")
+    said = refusal_of_host({}, f"{NAMES}ada,bob\nother:carol")
     assert "The group jupyterhub of hub has members" in said
-    assert said.endswith("Take them out of it: ada,bob.")
+    assert said.endswith("Take them out of it: ada, bob, carol.")
     assert refusal_of_host({}, "") == ""
 
 

@@ -44,7 +44,7 @@ PACKAGES = Path('/home/100% "own"/.local/environments/default/lib/python3.11/sit
 @example("%i", "/home/alice", ["/bin/x"])
 def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, home, command):
     account = pwd.struct_passwd(("jupyter-alice", "x", 1001, 1001, "", home, "/bin/bash"))
-    settings = [*pure.checked_storage("home", account, None), *LIMITS]
+    settings = [*pure.home_lines(account, None), *LIMITS]
     sections = read_unit(pure.drop_in(user, account, command, PACKAGES, settings))
     assert list(sections) == ["[Unit]", "[Service]"]
     assert [key for key, _ in sections["[Unit]"]] == ["Description"]
@@ -60,19 +60,16 @@ def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, ho
     assert len(service) == 7 + len(LIMITS)
 
 
-@pytest.mark.parametrize(("memory_bytes", "size"), [(2**29, 2**28), (None, 2**30)])
-def test_files_that_are_not_kept_are_in_memory_of_which_they_have_half(pure, memory_bytes, size):
+def test_what_is_in_place_of_a_home_is_shown_where_the_home_is(pure):
     account = pwd.struct_passwd(("jupyter-alice", "x", 1001, 1002, "", "/home/100% own", "/bin/bash"))
-    (line,) = pure.checked_storage("none", account, memory_bytes)
-    name, _, value = line.partition("=")
-    assert name == "TemporaryFileSystem"
-    assert read_words(value) == [f"/home/100% own:mode=0700,uid=1001,gid=1002,size={size},nosuid,nodev"]
+    bind, writable = [line.partition("=") for line in pure.home_lines(account, Path("/run/homes/alice"))]
+    assert (bind[0], bind[2]) == ("BindPaths", '"/run/homes/alice":"/home/100%% own"')
+    assert (writable[0], read_words(writable[2])) == ("ReadWritePaths", ["/home/100% own"])
 
 
 def test_another_kind_of_storage_is_refused(pure):
-    account = pwd.struct_passwd(("jupyter-alice", "x", 1001, 1001, "", "/home/alice", "/bin/bash"))
     with pytest.raises(pure.RequestError, match="must be home or none, but is 'volume'"):
-        pure.checked_storage("volume", account, None)
+        pure.checked_sandbox({"storage_type": "volume"}, {"home_root": "/home", "slices": []})
 
 
 @pytest.mark.parametrize(

@@ -466,6 +466,29 @@ def test_where_systemd_counts_nothing_it_is_what_the_processes_have_used(host, u
     assert host.ask("status")["instance"]["cpu_seconds"] == 6
 
 
+@pytest.mark.parametrize(("limits", "size"), [({"memory_bytes": 2**29}, 2**28), ({}, 2**30)])
+def test_files_that_are_not_kept_are_in_memory_of_which_they_have_half_and_end_with_the_server(host, limits, size):
+    instance = host.start(sandbox={"storage_type": "none"}, limits=limits)["instance"]
+    (mounted,) = [command for command in host.commands if "systemd-mount" in command[0]]
+    uid = host.accounts["jupyter-alice"].pw_uid
+    memory = host.helper.MEMORY_HOMES / "alice"
+    assert mounted[-2:] == ("tmpfs", str(memory))
+    assert f"--options=mode=0700,uid={uid},gid={uid},size={size},nosuid,nodev" in mounted
+    drop_in = host.helper.DROP_INS / f"{instance['unit']}.d/instance.conf"
+    assert f'BindPaths="{memory}":"' in drop_in.read_text()
+    host.ask("stop")
+    assert ("/usr/bin/systemd-mount", "--umount", str(memory)) in host.commands
+    assert not memory.exists()
+
+
+def test_memory_that_cannot_be_had_ends_the_start_and_leaves_nothing(host):
+    host.failures["systemd-mount"] = "no memory"
+    answer = host.start(sandbox={"storage_type": "none"})
+    assert "no memory" in answer["error"]
+    assert host.leftovers() == []
+    assert not (host.helper.MEMORY_HOMES / "alice").exists()
+
+
 # --- hooks of root ------------------------------------------------------------------------------------------
 
 
@@ -489,7 +512,9 @@ def test_hooks_of_root_run_before_and_after_a_start_and_before_the_end(host):
     assert "--no-block" in after
     assert "--wait" in stop
     assert "--property=RuntimeMaxSec=30" in before
-    assert before[-3:] == ("/bin/sh", "-c", "settle")
+    assert before[-2] == "/bin/sh"
+    assert Path(before[-1]).read_text() == "settle\n"
+    assert mode(Path(before[-1])) == 0o400
     assert {"--setenv=JUPYTERHUB_USER=alice", "--setenv=SINGLEUSER_ACCOUNT=jupyter-alice"} <= set(before)
 
 
@@ -517,6 +542,15 @@ def test_a_hook_that_fails_keeps_no_server_from_ending(host, capsys):
     assert host.ask("stop") == {"ok": True, "found": True}
     assert host.leftovers() == []
     assert "of-before_stop failed.\nno room on the volume" in capsys.readouterr().err
+
+
+def test_a_hook_that_cannot_even_be_run_keeps_no_server_from_ending(host, monkeypatch):
+    host.start()
+    host.configuration["hooks"] = [hook("before_stop")]
+    host.failures["systemd-run"] = "no bus"
+    monkeypatch.setattr(host.helper, "run_hooks", lambda *_: 1 / 0)
+    assert not host.ask("stop")["ok"]
+    assert host.leftovers() == []
 
 
 def test_a_server_that_has_ended_already_has_no_hook_before_its_end(host):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import json
+import pwd
 import sys
 from pathlib import Path
 
@@ -229,6 +230,8 @@ def test_an_address_that_no_host_can_have_is_invalid_and_named(host, address):
     assert host.leftovers() == []
 
 
+# Its own group is one of all users.
+ACCOUNT = pwd.struct_passwd(("ada", "x", 1001, 0, "", "/home/ada", "/bin/bash"))
 FOLDERS = [
     {"name": "everybody", "groups": ["*"], "write_groups": []},
     {"name": "trip", "groups": ["geography"], "write_groups": ["teachers"]},
@@ -246,7 +249,7 @@ FOLDERS = [
     ],
 )
 def test_a_server_sees_the_shared_folders_of_its_users_groups_and_no_other(pure, groups, read, written):
-    lines = pure.shared_folders(groups, {"shared_root": "/srv/shared", "shared_folders": FOLDERS})
+    lines = pure.shared_folders(groups, ACCOUNT, {"shared_root": "/srv/shared", "shared_folders": FOLDERS})
     assert lines[0] == "TemporaryFileSystem=/srv/shared:ro"
     assert [line for line in lines if line.startswith("BindReadOnly")] == [
         f'BindReadOnlyPaths="/srv/shared/{name}"' for name in read
@@ -255,14 +258,23 @@ def test_a_server_sees_the_shared_folders_of_its_users_groups_and_no_other(pure,
         f'BindPaths="/srv/shared/{name}"' for name in written
     ]
     groups = {line.partition("=")[2] for line in lines if line.startswith("SupplementaryGroups")}
-    assert groups == {f"jupyterhub-{name}" for name in read + written}
+    assert groups == {f"jupyterhub-{name}-read" for name in read} | {f"jupyterhub-{name}" for name in written}
 
 
 def test_where_nothing_is_shared_nothing_is_hidden(pure):
-    assert pure.shared_folders(["geography"], {}) == []
+    assert pure.shared_folders(["geography"], ACCOUNT, {}) == []
 
 
 @pytest.mark.parametrize("groups", ["geography", [7], ["a\x00b"]])
 def test_groups_that_are_no_names_are_refused(pure, groups):
     with pytest.raises(pure.RequestError):
-        pure.shared_folders(groups, {"shared_root": "/srv/shared", "shared_folders": FOLDERS})
+        pure.shared_folders(groups, ACCOUNT, {"shared_root": "/srv/shared", "shared_folders": FOLDERS})
+
+
+@pytest.mark.parametrize(("name", "mask"), [("root", ["UMask=0002"]), ("ada", [])])
+def test_what_one_makes_is_for_the_groups_unless_the_accounts_own_group_is_that_of_others(pure, name, mask):
+    account = pwd.struct_passwd((name, "x", 1001, 0, "", "/home/ada", "/bin/bash"))
+    lines = pure.shared_folders([], account, {"shared_root": "/srv/shared", "shared_folders": FOLDERS})
+    assert [line for line in lines if line.startswith("UMask")] == mask
+    read_only = pure.shared_folders([], account, {"shared_root": "/srv/shared", "shared_folders": FOLDERS[:1]})
+    assert "UMask=0002" not in read_only

@@ -39,7 +39,9 @@ def see_to(tmp_path):
         run = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment
         )
-        return json.loads(run.stdout)
+        done = json.loads(run.stdout)
+        assert "module_args" not in done["invocation"]
+        return done
 
     return see_to
 
@@ -106,3 +108,24 @@ def test_what_cannot_be_written_is_named_and_leaves_no_half_of_it(see_to, tmp_pa
 
 def test_no_diff_is_made_unless_it_is_asked_for(see_to):
     assert "diff" not in see_to({"path": "a", "content": "a password"})
+
+
+def test_folders_above_a_folder_are_made_and_links_to_folders_followed(see_to, tmp_path):
+    assert see_to({"path": "mnt/elsewhere/backups", "state": "directory", "mode": "0700"})["changed"]
+    assert mode(tmp_path / "mnt/elsewhere/backups") == 0o700
+    (tmp_path / "link").symlink_to("mnt")
+    assert see_to({"path": "link", "state": "directory", "mode": "0711"})["changed"]
+    assert mode(tmp_path / "mnt") == 0o711
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_file_in_place_of_a_folder_is_refused(see_to, tmp_path, check):
+    (tmp_path / "file").write_text("x")
+    done = see_to({"path": "file", "state": "directory", "mode": "0700"}, check=check)
+    assert "file cannot be made what it is to be: File exists." in done["msg"]
+    assert mode(tmp_path / "file") == 0o644
+
+
+def test_what_files_hold_is_told_to_nobody(see_to):
+    assert "a password" not in json.dumps(see_to({"path": "a", "content": "a password"}))
