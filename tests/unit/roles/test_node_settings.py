@@ -95,3 +95,40 @@ def test_a_folder_of_environments_is_found_by_the_name_of_the_environment_or_the
     for name, folder in (("course", "course"), ("default", "physics"), ("other", "")):
         found = templar("node", node_environment={"name": name}, **known).template(trust("{{ _node_own_repository }}"))
         assert found == (str(tmp_path / folder) if folder else "")
+
+
+def hooks(when, user, *timeouts):
+    return [{"name": "x", "command": "x", "when": when, "user": user, "timeout": timeout} for timeout in timeouts]
+
+
+@pytest.mark.parametrize(
+    ("node_hooks", "is_refused"),
+    [
+        (hooks("before_start", "root", 30, 11), True),
+        (hooks("before_stop", "root", 30) + hooks("before_stop", "user", 11), True),
+        (hooks("before_start", "root", 40) + hooks("before_stop", "user", 40), False),
+        (hooks("before_start", "user", 600) + hooks("after_start", "root", 600), False),
+        ([{"name": "x", "command": "x", "when": "before_stop"}] * 2, True),
+    ],
+)
+def test_hooks_that_the_hub_would_not_wait_for_are_refused(node_hooks, is_refused):
+    assert ("may be 40 seconds" in refusal(node_hooks=node_hooks)) == is_refused
+
+
+def test_hooks_of_the_user_before_the_end_get_the_time_that_they_may_take():
+    settings = drop_in(node_hooks=hooks("before_stop", "user", 10, 20) + hooks("before_stop", "root", 5))
+    assert settings == [
+        "ExecStop=-/usr/local/libexec/jupyterhub-singleuser-hooks --before-stop",
+        "TimeoutStopSec=45",
+    ]
+
+
+@pytest.mark.parametrize("name", ["Class", "1a", "a_b", "a" * 17, "../a", ""])
+def test_a_shared_folder_whose_name_makes_no_group_is_refused(name):
+    assert "The names in node_shared_folders" in refusal(node_shared_folders=[{"name": name}])
+
+
+@pytest.mark.parametrize("root", ["/srv", "/home/", "/data", "shared", "/srv/a b", "/srv/100%"])
+def test_a_root_of_shared_folders_that_holds_something_else_is_refused(root):
+    assert f"and is {root}." in refusal(node_shared_root=root).replace("\n", " ")
+    assert refusal(node_shared_root="/srv/shared", node_shared_folders=[{"name": "class-7"}]) == ""
