@@ -18,7 +18,7 @@ def kernel(hub, drop_in):
 
 def test_a_server_holds_what_the_files_of_its_environment_ask_for(hub, host, kernel):
     assert kernel.run("import numpy, humanize, jupyterhub; numpy.__version__, humanize.intword(10**6)") == (
-        "('1.26.4', '1.0 million')"
+        "('2.1.3', '1.0 million')"
     )
     assert kernel.run("import os; open(os.environ['LESSON']).read()") == "'six times seven\\n'"
     assert "Read-only" in kernel.run("open(os.environ['LESSON'], 'w')")
