@@ -13,10 +13,13 @@ options: {}
 attributes:
   check_mode:
     description: Predicts in C(check_mode) whether something would change, and changes nothing.
+    support: full
   diff_mode:
     description: Returns in diff mode what was there before and what is there after.
+    support: full
   idempotent:
     description: Reports no change when it runs again with the same options and nothing else happened in between.
+    support: full
 """
 
     INFO = r"""

@@ -20,13 +20,6 @@ author:
   - The libcloudspawner team (@libcloudspawner)
 extends_documentation_fragment:
   - libcloudspawner.jupyterhub._attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   files:
     description: What is to be there, in the order in which it is made.

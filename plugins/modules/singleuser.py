@@ -19,13 +19,6 @@ author:
 extends_documentation_fragment:
   - libcloudspawner.jupyterhub._attributes
   - libcloudspawner.jupyterhub._hub_api
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 options:
   user:
     description:
