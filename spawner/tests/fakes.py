@@ -14,6 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from fakecloud import FakeCloud
@@ -48,6 +49,18 @@ def driver_params(cloud: FakeCloud, **values: Any) -> dict[str, Any]:
         "ex_force_service_region": cloud.region,
         **values,
     }
+
+
+def user(name: str = "alice") -> SimpleNamespace:
+    """What the spawner knows of a user of the hub."""
+    return SimpleNamespace(
+        name=name,
+        id=7,
+        url=f"/user/{name}/",
+        escaped_name=name,
+        groups=[],
+        orm_user=SimpleNamespace(api_tokens=[]),
+    )
 
 
 @dataclass

@@ -8,6 +8,7 @@ import json
 import time
 from types import SimpleNamespace
 
+import fakes
 import pytest
 from fakecloud import FOREVER, FakeCloud, faults
 from fakes import driver_params, eventually, launch_request
@@ -71,14 +72,7 @@ class OneHub:
 
     def spawner(self, user="alice", server="", state=None, **settings):
         spawner = LibcloudSpawner(
-            user=SimpleNamespace(
-                name=user,
-                id=7,
-                url=f"/user/{user}/",
-                escaped_name=user,
-                groups=[],
-                orm_user=SimpleNamespace(api_tokens=[]),
-            ),
+            user=fakes.user(user),
             hub=Hub(),
             orm_spawner=SimpleNamespace(name=server, server=None, user_options={}),
             api_token="a-token",

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
+import fakes
 import pytest
 from fakes import FakeProvider
 from hypothesis import example, given
@@ -90,14 +91,7 @@ def new_spawner(monkeypatch):
 
     def new_spawner(user_options: Any = None, **settings: Any) -> LibcloudSpawner:
         return LibcloudSpawner(
-            user=SimpleNamespace(
-                name="alice",
-                id=7,
-                url="/user/alice/",
-                escaped_name="alice",
-                groups=[],
-                orm_user=SimpleNamespace(api_tokens=[]),
-            ),
+            user=fakes.user(),
             hub=Hub(),
             orm_spawner=SimpleNamespace(name="", server=None, user_options=user_options),
             user_options=user_options or {},

@@ -8,6 +8,7 @@ import logging
 import time
 from types import SimpleNamespace
 
+import fakes
 import pytest
 from fakes import FakeProvider, eventually
 from jupyterhub import orm
@@ -56,14 +57,7 @@ def fleet(provider, monkeypatch):
 def new_spawner(fleet):
     def new_spawner(user="alice", server="", user_options=None, **settings):
         return LibcloudSpawner(
-            user=SimpleNamespace(
-                name=user,
-                id=7,
-                url=f"/user/{user}/",
-                escaped_name=user,
-                groups=[],
-                orm_user=SimpleNamespace(api_tokens=[]),
-            ),
+            user=fakes.user(user),
             hub=Hub(),
             orm_spawner=SimpleNamespace(name=server, server=None, user_options=user_options),
             api_token=TOKEN,

@@ -245,10 +245,13 @@ class OpenStackProvider(Provider):
                 list(readers.map(self._read, missing))
 
     def _read(self, what: str) -> None:
-        self._catalogue.read(what, lambda: self._call(f"list-{what}s", _ENTRIES[what]))
+        self._catalogue.read(what, lambda: self._entries(what))
+
+    def _entries(self, what: str) -> Iterable[Any]:
+        return self._call(f"list-{what}s", _ENTRIES[what])
 
     def _id_of(self, what: str, name: str) -> str:
-        ids = self._catalogue.ids(what, name, lambda: self._call(f"list-{what}s", _ENTRIES[what]))
+        ids = self._catalogue.ids(what, name, lambda: self._entries(what))
         if len(ids) != 1:
             known = ", ".join(sorted(self._catalogue.names(what))) or "none"
             problem = f"no {what} {name}" if not ids else f"more than one {what} {name}"
