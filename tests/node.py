@@ -18,13 +18,18 @@ ASK = (
 )
 
 
+def ask(host, hub, **request):
+    """What the helper answers to one request."""
+    return json.loads(host.check_output("python3 -c %s %s", ASK, json.dumps({"hub": hub, **request})))
+
+
 class Node:
     def __init__(self, host):
         self._host = host
         self._started = set()
 
     def ask(self, **request):
-        answer = json.loads(self._host.check_output("python3 -c %s %s", ASK, json.dumps({"hub": "vm", **request})))
+        answer = ask(self._host, "vm", **request)
         assert answer["ok"], answer
         return answer
 

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
-from node import ASK
+from node import ask
 
 FOLDER = "/srv/hooks"
 NOTES = "/srv/hooks/notes"
@@ -112,17 +111,24 @@ def test_a_hook_before_the_end_that_hangs_is_killed_after_its_time(host, hub, ho
 def test_what_a_hub_says_is_text_for_roots_hooks_and_no_program(host):
     """Asked of the node as a hub that was taken over would, for a hub itself refuses such names."""
     name = '";touch /srv/taken;echo "'
-
-    def ask(action, **request):
-        request = {"hub": "tests", "action": action, "instance": "taken", "server": name, **request}
-        return json.loads(host.check_output("python3 -c %s %s", ASK, json.dumps(request)))
+    taken = {"instance": "taken", "server": name}
 
     # The first hook of molecule.yml is a line itself: it is between there and the shell that names were filled in.
     account = {"account": "jupyter-taken", "environment": "default"}
     variables = {"LD_PRELOAD": "/srv/taken.so", "ENV": "/srv/taken"}
-    answer = ask("start", request="r", user="eve", command=["/bin/sleep", "9"], variables=variables, **account)
+    answer = ask(
+        host,
+        "tests",
+        action="start",
+        request="r",
+        user="eve",
+        command=["/bin/sleep", "9"],
+        variables=variables,
+        **taken,
+        **account,
+    )
     assert answer["ok"], answer
-    ask("stop")
+    ask(host, "tests", action="stop", **taken)
     assert not host.file("/srv/taken").exists
     written = host.check_output("journalctl --output=cat --unit=jupyterhub-singleuserctl --lines=50")
     assert f"prepares the server <{name}> of eve" in written

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import time
+from functools import partial
 
+import node
 import pytest
-from node import ASK
 
 # A server that notes where it is and what it sees there.
 SEEN = "/home/jupyter-own/seen"
@@ -16,11 +16,8 @@ LOOK = ["/bin/sh", "-c", f"{{ pwd; ls /tmp /dev; echo end; }} >{SEEN}; exec slee
 
 @pytest.fixture
 def ask(host):
-    def ask(**request):
-        """One request to the control helper, past a hub's own checks."""
-        return json.loads(host.check_output("python3 -c %s %s", ASK, json.dumps({"hub": "tests", **request})))
-
-    return ask
+    """One request to the control helper, past a hub's own checks."""
+    return partial(node.ask, host, "tests")
 
 
 @pytest.fixture
