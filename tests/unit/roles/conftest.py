@@ -137,6 +137,9 @@ class Host:
         self.accounts.pop(name, None)
         return ""
 
+    def _podman(self, *_: str) -> str:
+        return ""
+
     def _journalctl(self, *_: str) -> str:
         return "".join(f"{line}\n" for line in self.journal)
 
@@ -153,7 +156,8 @@ class Host:
         blocks = [{"Id": unit, **idle, **self.units.get(unit, {})} for unit in units if unit != "--"]
         return "\n\n".join("\n".join(f"{key}={value}" for key, value in block.items()) for block in blocks) + "\n"
 
-    def _start(self, _: str, unit: str) -> str:
+    def _start(self, *arguments: str) -> str:
+        unit = arguments[-1]
         self.units[unit] = {"ActiveState": "active", "MainPID": "4711"}
         return ""
 

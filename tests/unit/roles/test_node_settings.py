@@ -58,7 +58,10 @@ def test_an_environment_that_the_control_helper_takes_is_not_refused(pure, name)
         ({"repository": "https://example.org/course"}, "Name a tag or a whole commit"),
         ({"repository": "git@example.org:course", "ref": ""}, "Name a tag or a whole commit"),
         ({"repository": "https://example.org/course", "ref": "latest"}, "latest says nothing"),
-        ({"repository": "/srv/course", "requirements": "/srv/pins.txt"}, "Leave one of them out in course"),
+        ({"repository": "/srv/course", "requirements": "/srv/pins.txt"}, "Leave the others out in course"),
+        ({"repository": "/srv/course", "image": "lab:1"}, "Leave the others out in course"),
+        ({"image": "registry.example.org:5000/lab"}, "may be others each day: registry.example.org:5000/lab."),
+        ({"image": "registry.example.org/lab:latest"}, "may be others each day: registry.example.org/lab:latest."),
         ({"repository": "/no/such/folder"}, "folders that are not on this machine: /no/such/folder."),
     ],
 )

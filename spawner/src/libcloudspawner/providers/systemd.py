@@ -42,7 +42,7 @@ class SystemdProvider(Provider):
     def create(self, request: LaunchRequest) -> Instance:
         sandbox = {_HELPERS_WORDS.get(name, name): value for name, value in request.placement.items()}
         return self._ask(
-            lambda answer: _instance(answer["instance"]),
+            lambda answer: _created(answer["instance"], request),
             action="start",
             instance=request.name,
             request=request.request_id,
@@ -114,6 +114,12 @@ class SystemdProvider(Provider):
         except (ValueError, LookupError, TypeError) as error:
             raise OutcomeUnknown(f"The control helper's answer makes no sense ({type(error).__name__}).") from error
         raise refusal
+
+
+def _created(record: dict[str, Any], request: LaunchRequest) -> Instance:
+    if image := record.get("pulling"):
+        request.report(20, f"Pulling the image {image}, which the node does not hold. That may take minutes.")
+    return _instance(record)
 
 
 def _instance(record: dict[str, Any]) -> Instance:

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make an environment of a container image: pulled by its name, or built by a repository's Dockerfile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from walled import ProgramError, run
+
+# Podman with a store of its own, see the role environment.
+PODMAN = Path("/opt/jupyterhub-singleuser/podman")
+NOTE = "container.json"
+# What an image must not be able to do when it is looked into.
+BARE = ("--rm", "--network=host", "--read-only", "--user=65534:65534", "--cap-drop=all")
+LOOK = (
+    "import json, os, shutil, sys; from importlib.metadata import version;"
+    "print(json.dumps({'python': sys.executable, 'version': '%d.%d' % sys.version_info[:2],"
+    "'programs': os.path.dirname(shutil.which('jupyterhub-singleuser')), 'jupyterhub': version('jupyterhub')}))"
+)
+_STAGE = re.compile(r"(?im)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?")
+
+
+class ImageError(Exception):
+    """The image cannot be offered; the text says why, and what to do."""
+
+
+@dataclass
+class ContainerImage:
+    """What servers are started from. ``reference`` is what it can be pulled by again, where it can."""
+
+    id: str
+    reference: str
+    python: str
+    # Of Python, such as 3.11, and the folder that jupyterhub-singleuser lies in.
+    version: str
+    programs: str
+
+
+def read_note(environment: Path) -> ContainerImage | None:
+    with contextlib.suppress(FileNotFoundError):
+        return ContainerImage(**json.loads((environment / NOTE).read_text(encoding="utf-8")))
+    return None
+
+
+def write_note(environment: Path, image: ContainerImage) -> None:
+    (environment / NOTE).write_text(json.dumps(asdict(image), indent=2) + "\n", encoding="utf-8")
+
+
+def is_fixed(reference: str) -> bool:
+    """Whether it says which image, so that it is the same one tomorrow."""
+    if "@sha256:" in reference:
+        return True
+    tag = re.search(r":([\w][\w.-]*)$", reference)
+    return bool(tag) and tag[1] != "latest"
+
+
+def pull(reference: str, jupyterhub: str) -> ContainerImage:
+    if not is_fixed(reference):
+        raise ImageError(
+            f"{reference} says nothing of what it holds, which may be another image each day. Name the tag or the "
+            "digest of one."
+        )
+    try:
+        found = run(PODMAN, "pull", "--quiet", reference).strip().splitlines()[-1]
+    except ProgramError as error:
+        raise ImageError(f"The image {reference} cannot be pulled: {error}") from None
+    name = re.sub(r"(@sha256:\w+|:[\w.-]+)$", "", reference)
+    digests = json.loads(run(PODMAN, "image", "inspect", "--format={{json .RepoDigests}}", found))
+    return look(found, next((one for one in digests if one.startswith(f"{name}@")), reference), jupyterhub)
+
+
+def build(repository: Path, dockerfile: Path, tag: str, jupyterhub: str) -> ContainerImage:
+    text = dockerfile.read_text(encoding="utf-8")
+    stages = _STAGE.findall(text)
+    earlier = {name.lower() for _, name in stages} | {"scratch"}
+    loose = [base for base, _ in stages if base.lower() not in earlier and "$" not in base and not is_fixed(base)]
+    if loose:
+        raise ImageError(
+            f"The Dockerfile builds on {', '.join(loose)}, which may be another image each day. Name its tag or digest."
+        )
+    words = ["--quiet", "--network=host", f"--tag={tag}", f"--file={dockerfile}", str(repository)]
+    try:
+        found = run(PODMAN, "build", *words).strip().splitlines()[-1]
+    except ProgramError as error:
+        raise ImageError(f"The Dockerfile cannot be built: {error}") from None
+    return look(found, tag, jupyterhub)
+
+
+def look(found: str, reference: str, jupyterhub: str) -> ContainerImage:
+    """What is in it, which is not kept where no server could start from it."""
+    try:
+        said = json.loads(run(PODMAN, "run", *BARE, "--pull=never", "--entrypoint=python3", found, "-c", LOOK))
+        there = said.pop("jupyterhub")
+        if there.split(".")[0] != jupyterhub.split(".")[0]:
+            raise ImageError(
+                f"{reference} holds jupyterhub {there}, and the hub has {jupyterhub}. Name an image of jupyterhub "
+                f"{jupyterhub.split('.')[0]}."
+            )
+    except (ProgramError, ImageError) as error:
+        remove([found])
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(
+            f"{reference} holds no python3 and jupyterhub-singleuser on its PATH that a server could be started by: "
+            f"{error}"
+        ) from None
+    return ContainerImage(id=found.removeprefix("sha256:"), reference=reference, **said)
+
+
+def remove(images: list[str]) -> None:
+    """Those that nothing runs from; what has several names is forced, since all of them are in this store alone."""
+    for image in images:
+        with contextlib.suppress(ProgramError):
+            if not run(PODMAN, "ps", "--all", "--quiet", f"--filter=ancestor={image}").strip():
+                run(PODMAN, "image", "rm", "--force", image)
