@@ -111,6 +111,13 @@ def look(found: str, reference: str, jupyterhub: str) -> ContainerImage:
     return ContainerImage(id=found.removeprefix("sha256:"), reference=reference, **said)
 
 
+def remove_others(kept: list[str]) -> None:
+    """All that no environment is made of; what another image builds on stays, as Podman refuses to remove it."""
+    if PODMAN.exists():
+        there = run(PODMAN, "images", "--quiet", "--no-trunc").split()
+        remove(sorted({image.removeprefix("sha256:") for image in there} - set(kept)))
+
+
 def remove(images: list[str]) -> None:
     """Those that nothing runs from; what has several names is forced, since all of them are in this store alone."""
     for image in images:

@@ -81,6 +81,13 @@ def test_an_image_that_a_container_runs_from_is_not_removed(podman):
     assert "image rm" not in asked(podman)
 
 
+def test_images_that_no_environment_is_made_of_are_removed(podman):
+    (podman / "images").write_text("sha256:0123\nsha256:4567\n")
+    container_image.remove_others(["0123"])
+    assert "image rm --force 4567" in asked(podman)
+    assert "image rm --force 0123" not in asked(podman)
+
+
 def test_what_cannot_be_pulled_is_said_with_podmans_own_words(podman):
     (podman / "pull").unlink()
     with pytest.raises(container_image.ImageError, match="lab:1 cannot be pulled: no such thing"):
