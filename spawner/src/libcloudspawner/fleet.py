@@ -235,6 +235,10 @@ class Fleet:
             self._destroying[request_id] = task
         return task
 
+    async def forget(self, user: str, account: str) -> None:
+        """Take away what is kept of a user who was deleted."""
+        await self._in_thread(self._destroys, functools.partial(self._provider.forget, user, account))
+
     async def _destroy(self, request_id: str) -> None:
         began = time.monotonic()
         try:

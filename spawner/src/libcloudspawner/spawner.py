@@ -541,7 +541,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             request_id=uuid.uuid4().hex,
             user=self.user.name,
             server=self.name,
-            account=self.forceuser or naming.account_name(self.username_template, self.user.name, self.user.id),
+            account=self._account,
             image=self.image or "default",
             size=self.size,
             limits=self._limits,
@@ -557,6 +557,16 @@ class LibcloudSpawner(FormerNames, Spawner):
             choices=self._choices or {},
             report=self._report,
         )
+
+    @property
+    def _account(self) -> str:
+        return self.forceuser or naming.account_name(self.username_template, self.user.name, self.user.id)
+
+    async def delete_forever(self) -> None:
+        """Take away the home of a user who is deleted, as the node has it; that of a named server is the user's."""
+        if not self.name:
+            observability.tell(self.log, "forget", user=self.user.name)
+            await self._fleet.forget(self.user.name, self._account)
 
     async def start(self) -> str:
         """Launch an instance, wait until its server listens, and return its URL.

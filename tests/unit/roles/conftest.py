@@ -50,6 +50,8 @@ class Host:
         self.accounts = {name: self._account(name, uid) for name, uid in {"root": 0, "www-data": 33}.items()}
         self.units: dict[str, dict[str, str]] = {}
         self.journal: list[str] = []
+        # Where the image of a home that has a capacity lies.
+        self.image = ""
         self.commands: list[tuple[str, ...]] = []
         self.failures: dict[str, str] = {}
         self.taken_ports: set[int] = set()
@@ -136,6 +138,9 @@ class Host:
     def _userdel(self, name: str) -> str:
         self.accounts.pop(name, None)
         return ""
+
+    def _jupyterhub_home_capacity(self, *_: str) -> str:
+        return self.image
 
     def _podman(self, *_: str) -> str:
         return ""

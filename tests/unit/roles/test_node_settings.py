@@ -46,6 +46,20 @@ def test_an_environment_that_no_server_could_be_started_from_is_refused_by_its_n
     assert not pure.ENVIRONMENT.fullmatch(name)
 
 
+@pytest.mark.parametrize(
+    ("capacity", "loops", "words"),
+    [
+        ("10G", 0, ""),
+        ("10Gi", 0, ""),
+        ("much", 0, "such as 10G, but is much."),
+        ("10G", 1, "has no loop devices, which node_home_capacity needs"),
+    ],
+)
+def test_a_capacity_is_a_size_on_a_host_that_can_enforce_it(capacity, loops, words):
+    said = refusal(node_home_capacity=capacity, __node_loop={"rc": loops}, inventory_hostname="node")
+    assert words in said if words else said == ""
+
+
 @pytest.mark.parametrize("name", ["python-3.12", "r_4", "0", "x" * 63])
 def test_an_environment_that_the_control_helper_takes_is_not_refused(pure, name):
     assert refusal(node_environments=environments(name)) == ""

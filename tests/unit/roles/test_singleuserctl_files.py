@@ -47,7 +47,8 @@ def test_nothing_that_a_request_says_adds_or_takes_away_a_setting(pure, user, ho
     settings = [*pure.home_lines(account, None), *LIMITS]
     sections = read_unit(pure.drop_in(user, account, command, PACKAGES, settings))
     assert list(sections) == ["[Unit]", "[Service]"]
-    assert [key for key, _ in sections["[Unit]"]] == ["Description"]
+    assert [key for key, _ in sections["[Unit]"]] == ["Description", "RequiresMountsFor"]
+    assert read_words(dict(sections["[Unit]"])["RequiresMountsFor"]) == [home]
     service = sections["[Service]"]
     assert service[0] == ("User", "jupyter-alice")
     assert [f"{key}={value}" for key, value in service if key in ("MemoryMax", "TasksMax")] == LIMITS
@@ -81,15 +82,28 @@ def test_another_kind_of_storage_is_refused(pure):
         ({"memory_guarantee_bytes": 2**28}, ["MemoryLow=268435456"]),
         ({"memory_guarantee_bytes": 0, "cpu_guarantee": 0}, ["MemoryLow=0", "CPUWeight=1"]),
         ({"cpu_guarantee": 0.25}, ["CPUWeight=25"]),
-        ({"cpu_guarantee": 1000}, ["CPUWeight=10000"]),
+        ({"cpu_guarantee": 128}, ["CPUWeight=10000"]),
         ({"cpus": 0.5}, ["CPUQuota=50%"]),
         ({"cpus": 2}, ["CPUQuota=200%"]),
         ({"cpus": 0.014}, ["CPUQuota=1%"]),
         ({"memory_bytes": 2**20, "cpus": 1, "tasks": 8}, ["MemoryMax=1048576", "CPUQuota=100%", "TasksMax=8"]),
     ],
 )
-def test_limits_become_settings_of_the_unit(pure, limits, expected):
+def test_limits_become_settings_of_the_unit(pure, monkeypatch, limits, expected):
+    monkeypatch.setattr(pure.os, "cpu_count", lambda: 128)
     assert pure.checked_limits(limits) == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"memory_guarantee_bytes": 2**50}, r"promised 1048576\.0 GiB of memory, and the node has"),
+        ({"cpu_guarantee": 4096.5}, r"promised 4096\.5 processors, and the node has"),
+    ],
+)
+def test_a_guarantee_that_the_node_cannot_give_is_refused_at_once(pure, limits, said):
+    with pytest.raises(pure.RequestError, match=said):
+        pure.checked_limits(limits)
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,9 @@ class Provider(ABC):
     def destroy(self, instance: Instance) -> None:
         """Stop an instance and remove what belongs to it; it is no error if it is gone, and it may take a while."""
 
+    def forget(self, user: str, account: str) -> None:  # noqa: B027 - most keep nothing
+        """Take away what is kept of a user whom an administrator has deleted, as the node or the cloud has it."""
+
     @abstractmethod
     def log(self, instance: Instance, lines: int) -> Sequence[str]:
         """The last lines that the instance wrote, oldest first; empty if there are none."""

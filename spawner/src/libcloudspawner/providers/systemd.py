@@ -72,6 +72,9 @@ class SystemdProvider(Provider):
     def destroy(self, instance: Instance) -> None:
         self._ask(lambda answer: None, action="stop", instance=instance.name, request=instance.request_id)
 
+    def forget(self, user: str, account: str) -> None:
+        self._ask(lambda answer: None, action="forget", user=user, account=account)
+
     def log(self, instance: Instance, lines: int) -> Sequence[str]:
         return self._ask(
             lambda answer: [str(line) for line in answer["lines"]], action="log", instance=instance.name, lines=lines
