@@ -575,6 +575,15 @@ async def test_a_state_of_another_spawner_means_not_running(new_spawner, state):
     assert await spawner.poll() == 0
 
 
+@pytest.mark.parametrize(("server", "forgotten"), [("", [("alice", "jupyter-alice")]), ("gpu", [])])
+async def test_the_home_goes_with_the_user_and_not_with_a_named_server(new_spawner, provider, server, forgotten):
+    taken = []
+    provider.forget = lambda user, account: taken.append((user, account))
+    spawner = new_spawner(server=server)
+    await spawner.delete_forever()
+    assert taken == forgotten
+
+
 @pytest.fixture
 def orm_user():
     engine = create_engine("sqlite://")

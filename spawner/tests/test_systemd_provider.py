@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from fakes import HelperStub, launch_request
 from libcloudspawner.providers import systemd
@@ -45,6 +47,26 @@ def test_the_code_of_a_refusal_is_its_reason(helper, provider, code):
     with pytest.raises(ProviderError, match=r"^no$") as caught:
         provider.list()
     assert caught.value.reason == f"node-{code}"
+
+
+def test_an_image_that_the_node_has_to_pull_is_told_to_who_waits(helper, provider):
+    told = []
+    request = launch_request("ada", report=lambda percent, message: told.append(message))
+    provider.create(request)
+    assert told == []
+    helper.answers.append(
+        json.dumps({"ok": True, "instance": {**helper.records["ada"], "pulling": "example.org/lab@sha256:7"}}).encode()
+        + b"\n"
+    )
+    provider.create(request)
+    assert told == ["Pulling the image example.org/lab@sha256:7, which the node does not hold. That may take minutes."]
+
+
+def test_what_a_deleted_user_had_is_taken_away_by_the_helper(helper, provider):
+    asked = []
+    helper.answer = lambda request: asked.append(request) or b'{"ok": true, "forgotten": true}\n'
+    provider.forget("ada", "jupyter-ada")
+    assert asked == [{"hub": "hub", "action": "forget", "user": "ada", "account": "jupyter-ada"}]
 
 
 def test_a_helper_that_hangs_leaves_the_outcome_unknown(helper, provider, monkeypatch):

@@ -91,3 +91,17 @@ def test_the_server_is_ended_with_them_even_if_it_does_not_want_to(call, monkeyp
     call("--before-stop", hooks=[("before_stop", "true")], stop_seconds=1)
     reaper.join(20)
     assert server.returncode in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+def test_in_a_container_the_server_ends_after_those_before_its_end_and_its_status_is_told(call):
+    server = 'trap "echo ended; exit 3" TERM; echo up; kill -TERM $PPID; while :; do sleep 0.1; done'
+    hooks = [("before_start", "echo start"), ("before_stop", "echo stop")]
+    done = call("--around", "sh", "-c", server, hooks=hooks)
+    assert done.stdout.split() == ["start", "up", "stop", "ended"]
+    assert done.returncode == 3
+
+
+def test_in_a_container_a_server_that_ends_by_itself_ends_it(call):
+    assert call("--around", "sh", "-c", "exit 4", hooks=[("before_stop", "echo stop")]).returncode == 4
+    killed = call("--around", "sh", "-c", "kill -KILL $$", hooks=[])
+    assert killed.returncode == 128 + signal.SIGKILL
