@@ -67,6 +67,9 @@ def test_an_image_that_is_gone_is_pulled_while_nobody_waits(host, in_container):
         ({"variables": {"MOTTO": "a\nb"}}, "MOTTO has several lines"),
         ({"properties": {"PrivateUsers": True, "Nice": 5}}, "cannot be given PrivateUsers by"),
         ({"properties": {"SystemCallFilter": "~@mount"}}, "cannot be given SystemCallFilter by"),
+        ({"sandbox": {"readonly_paths": ["/"]}}, "cannot be shown /, named in LibcloudSpawner.readonly_paths"),
+        ({"sandbox": {"readwrite_paths": ["-/home/jupyter-bob"]}}, "cannot be shown -/home/jupyter-bob"),
+        ({"sandbox": {"isolate_devices": False}}, "isolate_devices must be true"),
     ],
 )
 def test_what_podman_could_not_do_is_refused_by_name(host, in_container, asked, said):
@@ -78,12 +81,14 @@ def test_a_container_sees_what_its_user_may_and_only_to_read_what_they_may_read(
     shared = [{"name": "class", "groups": ["*"], "write_groups": []}]
     host.configuration |= {"shared_root": "/srv/shared", "shared_folders": shared}
     host.helper.grp = SimpleNamespace(getgrnam=lambda name: SimpleNamespace(gr_gid=len(name)), getgrgid=grp.getgrgid)
-    sandbox = {"readwrite_paths": ["/srv/all", "-/srv/not-there"], "readonly_paths": [str(tmp_path)]}
+    given = tmp_path / "given"
+    given.mkdir()
+    sandbox = {"readwrite_paths": ["/srv/all", "-/srv/not-there"], "readonly_paths": [str(given)]}
     assert host.start(sandbox=sandbox)["ok"]
     words = podman_words(host)
     home = host.accounts["jupyter-alice"].pw_dir
     volumes = {word.removeprefix("--volume=") for word in words if word.startswith("--volume=")}
-    assert {f"{home}:{home}", "/srv/all:/srv/all:rw", f"{tmp_path}:{tmp_path}:ro"} <= volumes
+    assert {f"{home}:{home}", "/srv/all:/srv/all:rw", f"{given}:{given}:ro"} <= volumes
     assert "/srv/shared/class:/srv/shared/class:ro" in volumes
     assert f"--group-add={len('jupyterhub-class-read')}" in words
     assert not [volume for volume in volumes if "not-there" in volume]
