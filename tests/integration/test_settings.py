@@ -128,3 +128,36 @@ def test_a_slice_outside_of_the_servers_own_is_refused(start):
     answer = start(sandbox={"slice": "system.slice"})
     assert answer["code"] == "refused"
     assert "node_slices" in answer["error"]
+
+
+def test_variables_of_a_group_and_of_a_profile_come_to_those_of_all(hub, drop_in):
+    drop_in(
+        """
+        c.LibcloudSpawner.environment = {"COURSE": "all", "TERM_OF_YEAR": "autumn", "LEVEL": "all"}
+        c.LibcloudSpawner.group_overrides = {
+            "geo": {"groups": ["geography"], "spawner_override": {"environment": {"COURSE": "geography"}}}
+        }
+        c.LibcloudSpawner.profile_list = [
+            {"display_name": "Lab", "slug": "lab", "spawner_override": {"environment": {"LEVEL": "lab"}}}
+        ]
+        """
+    )
+    look = "import os; [os.environ.get(name) for name in ('COURSE', 'TERM_OF_YEAR', 'LEVEL')]"
+    hub.call("POST", "/groups/geography")
+    hub.call("POST", "/users/gina")
+    hub.call("POST", "/groups/geography/users", users=["gina"]).raise_for_status()
+    try:
+        for user, course in {"gina": "geography", "nell": "all"}.items():
+            hub.start(user, profile="lab")
+            assert hub.kernel(user).run(look) == str([course, "autumn", "lab"])
+    finally:
+        for user in ("gina", "nell"):
+            hub.stop(user)
+        hub.call("DELETE", "/groups/geography")
+
+
+def test_a_guarantee_that_no_node_can_give_is_refused_at_once_and_says_what_there_is(hub, drop_in):
+    drop_in("c.LibcloudSpawner.userserver_sizes = []\nc.LibcloudSpawner.cpu_guarantee = 4096")
+    answer = hub.request_start("nell")
+    assert answer.status_code == 500
+    assert "is promised 4096 processors, and the node has" in answer.json()["message"]
