@@ -76,8 +76,8 @@ def pull(reference: str, jupyterhub: str) -> ContainerImage:
 def build(repository: Path, dockerfile: Path, tag: str, jupyterhub: str) -> ContainerImage:
     text = dockerfile.read_text(encoding="utf-8")
     stages = _STAGE.findall(text)
-    earlier = {name.lower() for _, name in stages} | {"scratch"}
-    loose = [base for base, _ in stages if base.lower() not in earlier and "$" not in base and not is_fixed(base)]
+    earlier = {name.lower() for base, name in stages} | {"scratch"}
+    loose = [base for base, name in stages if base.lower() not in earlier and "$" not in base and not is_fixed(base)]
     if loose:
         raise ImageError(
             f"The Dockerfile builds on {', '.join(loose)}, which may be another image each day. Name its tag or digest."
