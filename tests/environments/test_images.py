@@ -126,6 +126,10 @@ def test_a_container_has_the_users_account_their_home_and_nothing_more(built, of
     for line in ("CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
         assert line in status
     assert "Read-only file system" in kernel.run("open('/opt/lab/here', 'w')")
+    assert "PermissionError" in kernel.run(
+        "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+        "if libc.unshare(0x10000000): raise OSError(ctypes.get_errno(), 'no namespace')"
+    )
     assert kernel.run("os.listdir('/home'), os.path.exists('/srv/registry')") == "(['jupyter-ada'], False)"
     assert kernel.run("open('kept', 'w').write('a')") == "1"
     assert host.file("/home/jupyter-ada/kept").user == "jupyter-ada"
@@ -166,7 +170,7 @@ def test_the_token_is_in_no_command_line_and_nobody_talks_to_a_kernel_by_a_port(
 
 def test_a_stopped_server_leaves_no_container(built, offered, hub, host):
     hub.start("bob", userserver_image="built")
-    assert host.check_output(f"{PODMAN} ps --format '{{{{.Names}}}}'") == "bob"
+    assert host.check_output(f"{PODMAN} ps --format '{{{{.Names}}}}'") == "singleuser-bob"
     hub.stop("bob")
     assert host.check_output(f"{PODMAN} ps --all --quiet") == ""
 

@@ -24,6 +24,9 @@ LOOK = (
 _STAGE = re.compile(r"(?im)^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?")
 
 
+LOOKED = {"python", "version", "programs", "jupyterhub"}
+
+
 class ImageError(Exception):
     """The image cannot be offered; the text says why, and what to do."""
 
@@ -94,13 +97,15 @@ def look(found: str, reference: str, jupyterhub: str) -> ContainerImage:
     """What is in it, which is not kept where no server could start from it."""
     try:
         said = json.loads(run(PODMAN, "run", *BARE, "--pull=never", "--entrypoint=python3", found, "-c", LOOK))
+        if not isinstance(said, dict) or set(said) != LOOKED:
+            raise ValueError
         there = said.pop("jupyterhub")
         if there.split(".")[0] != jupyterhub.split(".")[0]:
             raise ImageError(
                 f"{reference} holds jupyterhub {there}, and the hub has {jupyterhub}. Name an image of jupyterhub "
                 f"{jupyterhub.split('.')[0]}."
             )
-    except (ProgramError, ImageError) as error:
+    except (ProgramError, ImageError, ValueError) as error:
         remove([found])
         if isinstance(error, ImageError):
             raise
@@ -114,6 +119,8 @@ def look(found: str, reference: str, jupyterhub: str) -> ContainerImage:
 def remove_others(kept: list[str]) -> None:
     """All that no environment is made of; what another image builds on stays, as Podman refuses to remove it."""
     if PODMAN.exists():
+        # Of servers that a loss of power has ended.
+        run(PODMAN, "container", "prune", "--force")
         there = run(PODMAN, "images", "--quiet", "--no-trunc").split()
         remove(sorted({image.removeprefix("sha256:") for image in there} - set(kept)))
 

@@ -25,6 +25,7 @@ def podman(tmp_path, monkeypatch):
         ("run", json.dumps(LOOKED)),
         ("inspect", json.dumps(["other.example.org/lab@sha256:9", "registry.example.org/lab@sha256:7"])),
         ("ps", ""),
+        ("container", ""),
         ("rm", ""),
     ):
         (tmp_path / name).write_text(answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import grp
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +26,9 @@ def in_container(host):
     environment = host.helper.ENVIRONMENTS / "default-0123"
     (environment / "container.json").write_text(json.dumps(IMAGE))
     host.configuration["data_root"] = "/data"
+    host.helper.SECCOMP = host.root / "seccomp.json"
+    names = ["read", "clone", "clone3", "mount", "unshare"]
+    host.helper.SECCOMP.write_text(json.dumps({"syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]}))
     return environment
 
 
@@ -68,7 +72,8 @@ def test_an_image_that_is_gone_is_pulled_while_nobody_waits(host, in_container):
         ({"properties": {"PrivateUsers": True, "Nice": 5}}, "cannot be given PrivateUsers by"),
         ({"properties": {"SystemCallFilter": "~@mount"}}, "cannot be given SystemCallFilter by"),
         ({"sandbox": {"readonly_paths": ["/"]}}, "cannot be shown /, named in LibcloudSpawner.readonly_paths"),
-        ({"sandbox": {"readwrite_paths": ["-/home/jupyter-bob"]}}, "cannot be shown -/home/jupyter-bob"),
+        ({"sandbox": {"readwrite_paths": ["/dev/shm/bob"]}}, "cannot be shown /dev/shm/bob"),
+        ({"sandbox": {"readonly_paths": ["/srv/not-there"]}}, "it is not there"),
         ({"sandbox": {"isolate_devices": False}}, "isolate_devices must be true"),
     ],
 )
@@ -81,14 +86,44 @@ def test_a_container_sees_what_its_user_may_and_only_to_read_what_they_may_read(
     shared = [{"name": "class", "groups": ["*"], "write_groups": []}]
     host.configuration |= {"shared_root": "/srv/shared", "shared_folders": shared}
     host.helper.grp = SimpleNamespace(getgrnam=lambda name: SimpleNamespace(gr_gid=len(name)), getgrgid=grp.getgrgid)
-    given = tmp_path / "given"
+    given, everybodys = tmp_path / "given", tmp_path / "everybodys"
     given.mkdir()
-    sandbox = {"readwrite_paths": ["/srv/all", "-/srv/not-there"], "readonly_paths": [str(given)]}
+    everybodys.symlink_to(given)
+    host.helper.UNSEEN = ()
+    host.helper.is_roots_and_open = lambda folder: True
+    sandbox = {"readwrite_paths": [str(everybodys), "-/srv/not-there"], "readonly_paths": [str(given)]}
     assert host.start(sandbox=sandbox)["ok"]
     words = podman_words(host)
     home = host.accounts["jupyter-alice"].pw_dir
     volumes = {word.removeprefix("--volume=") for word in words if word.startswith("--volume=")}
-    assert {f"{home}:{home}", "/srv/all:/srv/all:rw", f"{given}:{given}:ro"} <= volumes
+    assert {f"{home}:{home}:rw", f"{given}:{everybodys}:rw", f"{given}:{given}:ro"} <= volumes
     assert "/srv/shared/class:/srv/shared/class:ro" in volumes
     assert f"--group-add={len('jupyterhub-class-read')}" in words
     assert not [volume for volume in volumes if "not-there" in volume]
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o777, 0o775])
+def test_a_folder_in_one_that_is_closed_or_somebody_elses_is_not_shown_to_a_container(host, in_container, mode):
+    host.helper.UNSEEN = ()
+    folder = host.root / "above" / "within"
+    folder.mkdir(parents=True)
+    folder.parent.chmod(mode)
+    assert not host.helper.is_roots_and_open(folder.parent)
+    answer = host.start(sandbox={"readwrite_paths": [str(folder)]})
+    assert "a folder above it is closed to others, or somebody other than root may write in it" in answer["error"]
+
+
+def test_a_container_makes_no_namespaces_and_mounts_nothing(host, in_container):
+    assert host.start()["ok"]
+    profile = next(word for word in podman_words(host) if word.startswith("--security-opt=seccomp="))
+    rules = json.loads(Path(profile.rpartition("=")[2]).read_text())["syscalls"]
+    assert rules[0]["names"] == ["read"]
+    assert {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38} in rules
+    assert [rule["args"] for rule in rules if rule["names"] == ["clone"]] == [[host.helper.NO_NAMESPACES]]
+
+
+def test_an_image_that_was_built_on_the_node_and_is_gone_is_told(host, in_container):
+    (in_container / "container.json").write_text(json.dumps(IMAGE | {"reference": "localhost/x/geo:1"}))
+    host.failures["podman"] = "no such image"
+    assert "The node has lost the image of this environment" in host.start()["error"]
+    assert host.leftovers() == []
