@@ -19,7 +19,7 @@ certificate_bundle=/etc/ssl/certs/ca-certificates.crt
 
 # What a Debian cloud image has, without the parts that are of no use here.
 packages=linux-image-cloud-amd64,initramfs-tools,zstd,systemd-sysv,systemd-resolved,dbus,udev,kmod,cloud-init,python3
-packages+=,ca-certificates,curl,e2fsprogs,iproute2,procps
+packages+=,ca-certificates,curl,e2fsprogs,iproute2,openssh-server,procps,sudo
 
 # Each would cost a second or more under emulation.
 masked=(
@@ -113,7 +113,7 @@ datasource:
   OpenStack: {max_wait: 60, timeout: 20, retries: 3}
 apt: {preserve_sources_list: true}
 manage_etc_hosts: true
-# There is no SSH server that could want host keys.
+# Who wants to log in brings the host's key along; to make one takes its time under emulation.
 ssh_genkeytypes: []
 cloud_init_modules:
   [seed_random, bootcmd, write-files, set_hostname, update_hostname, update_etc_hosts, ca-certs, users-groups, ssh]
@@ -173,7 +173,7 @@ as_root find "$root/boot" -mindepth 1 -delete
 # tidy NAME
 tidy() {
   echo "$1" | as_root tee "$root/etc/image-name" >/dev/null
-  as_root rm -f "$root/etc/hostname" "$root/etc/resolv.conf"
+  as_root rm -f "$root/etc/hostname" "$root/etc/resolv.conf" "$root"/etc/ssh/ssh_host_*
   as_root ln -s ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
   as_root truncate --size 0 "$root/etc/machine-id"
 }

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from .errors import StartRefused
 
 SIZE_FIELD = "userserver_size"
 IMAGE_FIELD = "userserver_image"
+_TAG = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _FORMER_FIELDS = {SIZE_FIELD: "machinesize", IMAGE_FIELD: "machineimage"}
 
 
@@ -32,6 +34,13 @@ class Offer:
 @dataclass(frozen=True)
 class Image(Offer):
     """What an instance contains when it starts: an environment of a node, or an image of a cloud."""
+
+    tag: str = ""
+    """Which of the images that were built under this name; empty where the provider knows the name itself."""
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name}-{self.tag}" if self.tag else self.name
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,14 @@ def parse_sizes(value: Sequence[Any]) -> list[Size]:
 
 def parse_images(value: Sequence[Any]) -> list[Image]:
     """Images from pairs ("Display name", "name") or from dictionaries with Image's keys. Raises TraitError."""
-    return _distinct([_parse(Image, item, (), "userserver_images") for item in value], "userserver_images")
+    images = [_parse(Image, item, ("tag",), "userserver_images") for item in value]
+    return _distinct(images, "userserver_images")
 
 
-def _parse(kind: type[OfferType], item: Any, limits: tuple[str, ...], setting: str) -> OfferType:
+def _parse(kind: type[OfferType], item: Any, own: tuple[str, ...], setting: str) -> OfferType:
     if isinstance(item, (list, tuple)) and len(item) == 2 and all(isinstance(part, str) and part for part in item):
         return kind(name=item[1], display_name=item[0])
-    known = ("name", "display_name", "description", "default", *limits)
+    known = ("name", "display_name", "description", "default", *own)
     if not isinstance(item, Mapping) or not isinstance(item.get("name"), str) or not item["name"]:
         raise TraitError(
             f'{setting}: {item!r} is neither a pair ("Display name", "name") nor a dictionary with a name.'
@@ -86,7 +96,7 @@ def _parse(kind: type[OfferType], item: Any, limits: tuple[str, ...], setting: s
         display_name=str(item.get("display_name") or item["name"]),
         description=str(item.get("description") or ""),
         is_default=bool(item.get("default", False)),
-        **{key: _limit(key, item[key], setting, item["name"]) for key in limits if item.get(key) is not None},
+        **{key: _PARSERS[key](key, item[key], setting, item["name"]) for key in own if item.get(key) is not None},
     )
 
 
@@ -99,6 +109,27 @@ def _limit(key: str, value: Any, setting: str, name: str) -> float | int:
         expected = 'bytes, or a number with K, M, G or T such as "2G"' if key == "mem_limit" else "a number above 0"
         raise TraitError(f"{setting}: {key} of {name} must be {expected}, but is {value!r}.")
     return int(number) if key == "tasks_limit" else number
+
+
+def _tag(key: str, value: Any, setting: str, name: str) -> str:
+    if value == "auto":
+        raise TraitError(f"{setting}: tag auto of {name} means nothing to a running hub; the role hub resolves it.")
+    if value in ("", "latest"):
+        raise TraitError(
+            f"{setting}: tag {value!r} of {name} does not say which image it is, and another day it would be another. "
+            "Write the tag of one, or auto, which the role hub resolves."
+        )
+    if not isinstance(value, str) or not _TAG.fullmatch(value):
+        raise TraitError(f"{setting}: the tag of {name} must be small letters, digits, dots and dashes, not {value!r}.")
+    return value
+
+
+_PARSERS: Mapping[str, Callable[[str, Any, str, str], Any]] = {
+    "mem_limit": _limit,
+    "cpu_limit": _limit,
+    "tasks_limit": _limit,
+    "tag": _tag,
+}
 
 
 def _distinct(offers: list[OfferType], setting: str) -> list[OfferType]:

@@ -486,7 +486,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         profile = profiles.choose(user_options, await self._profiles())
         self._choices = {**options.named(choice), **(profile.named if profile else {})}
         size = choice.size.override | {"size": choice.size.name} if choice.size else {}
-        image = {"image": choice.image.name} if choice.image else {}
+        image = {"image": choice.image.full_name} if choice.image else {}
         for override in (size, image, *(profile.overrides if profile else ())):
             self._apply_overrides(override)
 

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Images that are built for a hub in its cloud: ``python -m libcloudspawner.images VERB CONFIG [ARGUMENT...]``.
+
+list                what there is, as JSON
+boot                boot the machine that standard input describes as JSON; says its address
+snapshot NAME       make an image of the machine that was booted for NAME
+discard             destroy such machines, and images that are not whole
+prune KEPT NAME...  delete all images but the newest of each NAME, KEPT former ones, and those that CONFIG offers
+remove              discard, and delete all images that were built for this hub
+
+CONFIG says which cloud, and which hub. Each but the first two says what it made or took away, a name a line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import options
+from .checkconfig import load
+from .providers.base import ProviderError
+from .providers.openstack_images import OpenStackImages, newest, superfluous
+from .spawner import LibcloudSpawner
+
+
+def list_all(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
+    images = cloud.images()
+    return json.dumps(
+        {
+            "images": [dataclasses.asdict(image) for image in images],
+            "newest": newest(images),
+            "sources": cloud.sources(),
+        }
+    )
+
+
+def boot(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
+    order = json.load(sys.stdin)
+    size = order.pop("size") or _smallest(spawner)
+    return cloud.boot(
+        **order,
+        size=size,
+        network=spawner.userserver_net,
+        zone=spawner.userserver_availability_zone,
+        config_drive=spawner.userserver_config_drive,
+    )
+
+
+def _smallest(spawner: LibcloudSpawner) -> str:
+    sizes = options.parse_sizes(spawner.userserver_sizes)
+    if not sizes:
+        raise ProviderError("The hub has no userserver_sizes, so the machine needs a size that is named.")
+    return sizes[0].name
+
+
+def snapshot(cloud: OpenStackImages, spawner: LibcloudSpawner, name: str) -> str:
+    return cloud.snapshot(name).full_name
+
+
+def discard(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
+    return "\n".join(cloud.discard())
+
+
+def prune(cloud: OpenStackImages, spawner: LibcloudSpawner, kept: str, *names: str) -> str:
+    images = cloud.images()
+    offered = [image.full_name for image in options.parse_images(spawner.userserver_images)] + [spawner.image]
+    old = [one for name in names for one in superfluous(images, name, int(kept), offered)]
+    return "\n".join(one.full_name for one in old if cloud.delete(one))
+
+
+def remove(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
+    gone = cloud.discard()
+    return "\n".join(gone + [image.full_name for image in cloud.images() if cloud.delete(image)])
+
+
+VERBS: dict[str, Callable[..., str]] = {
+    "list": list_all,
+    "boot": boot,
+    "snapshot": snapshot,
+    "discard": discard,
+    "prune": prune,
+    "remove": remove,
+}
+
+
+def run(verb: str, config: str, arguments: Sequence[Any]) -> str:
+    app = load(config)
+    spawner = app.spawner_class(parent=app)
+    if not isinstance(spawner, LibcloudSpawner) or spawner.provider != "openstack":
+        raise ProviderError("The hub does not make machines of an OpenStack cloud.")
+    cloud = OpenStackImages(**{name: getattr(spawner, name) for name in OpenStackImages.SETTINGS})
+    return VERBS[verb](cloud, spawner, *arguments)
+
+
+def main() -> int:
+    if len(sys.argv) < 3 or sys.argv[1] not in VERBS:
+        print(f"usage: python -m libcloudspawner.images {'|'.join(VERBS)} CONFIG [ARGUMENT...]", file=sys.stderr)
+        return 2
+    try:
+        said = run(sys.argv[1], sys.argv[2], sys.argv[3:])
+    except ProviderError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if said:
+        print(said)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
