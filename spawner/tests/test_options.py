@@ -80,6 +80,7 @@ def test_a_size_is_a_pair_or_a_dictionary(item, expected):
     [
         (("Python 3", "default"), Image("default", "Python 3")),
         ({"name": "r", "display_name": "R", "description": "Statistics"}, Image("r", "R", "Statistics")),
+        ({"name": "r", "tag": "3f2a91c0d4e5"}, Image("r", "r", tag="3f2a91c0d4e5")),
     ],
 )
 def test_an_image_is_a_pair_or_a_dictionary(item, expected):
@@ -113,6 +114,27 @@ def test_an_image_is_a_pair_or_a_dictionary(item, expected):
 def test_a_mistake_in_the_sizes_is_one_clear_error(items):
     with pytest.raises(TraitError, match=r"^userserver_sizes: .+\.$"):
         options.parse_sizes(items)
+
+
+def test_an_image_is_chosen_by_its_name_and_called_by_its_tag_too():
+    images = options.parse_images([{"name": "r", "tag": "3f2a"}, {"name": "debian-12"}])
+    assert [image.full_name for image in images] == ["r-3f2a", "debian-12"]
+    assert options.choose({"userserver_image": "r"}, [], images).image.full_name == "r-3f2a"
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"),
+    [
+        ("latest", "does not say which image it is"),
+        ("", "does not say which image it is"),
+        ("auto", "the role hub resolves it"),
+        ("A b", "small letters"),
+        (7, "small letters"),
+    ],
+)
+def test_a_tag_that_says_nothing_is_refused_with_the_reason(tag, reason):
+    with pytest.raises(TraitError, match=f"^userserver_images: .* of r .*{reason}.*"):
+        options.parse_images([{"name": "r", "tag": tag}])
 
 
 @pytest.mark.parametrize("item", ["r", ("R",), {"name": "r", "mem_limit": "1G"}, {"display_name": "R"}], ids=repr)

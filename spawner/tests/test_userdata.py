@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from libcloudspawner import userdata
 from libcloudspawner.providers.base import ProviderError
+from libcloudspawner.rendering import render
 from systemd_files import read_environment_file, read_unit, read_words
 from traitlets import TraitError
 
@@ -219,3 +220,57 @@ def test_a_template_that_needs_what_it_does_not_get_is_an_error(own_module):
     placement = own_module("u.j2", "{{ secret_of_another }}")
     with pytest.raises(ProviderError, match="secret_of_another"):
         userdata.render(request(placement=placement))
+
+
+# --- what runs in the machine ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Start a server as a machine's unit does, in a folder that stands for the machine; what was run, and how."""
+    bin_folder = tmp_path / "environment/bin"
+    bin_folder.mkdir(parents=True)
+    server = bin_folder / "jupyterhub-singleuser"
+    server.write_text(f"#!{sys.executable}\nimport os, sys; print('server', *sys.argv[1:], sys.flags.no_user_site)\n")
+    server.chmod(0o755)
+    text = render("machine-start.sh")
+    places = {
+        "/opt/jupyterhub-singleuser/environments/default": tmp_path / "environment",
+        "/etc/": f"{tmp_path}/etc/",
+        "/usr/local/": f"{tmp_path}/local/",
+    }
+    for place, stand_in in places.items():
+        assert place in text
+        text = text.replace(place, str(stand_in))
+    (tmp_path / "start").write_text(text)
+
+    def run():
+        variables = {"PATH": f"{bin_folder}:/usr/bin:/bin", "HOME": str(tmp_path)}
+        command = ["sh", str(tmp_path / "start"), "jupyterhub-singleuser", "--port=8000"]
+        return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout.splitlines()
+
+    return run
+
+
+def write_program(path, words):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\necho {words}\n[ "$1" != --then ] || shift\nexec "$@"\n')
+    path.chmod(0o755)
+
+
+def test_a_server_starts_without_what_its_user_installed(machine):
+    assert machine() == ["server --port=8000 1"]
+
+
+def test_what_an_image_has_for_users_comes_before_the_server(machine, tmp_path):
+    write_program(tmp_path / "local/bin/jupyterhub-home-data", "data")
+    write_program(tmp_path / "local/libexec/jupyterhub-singleuser-hooks", "hooks")
+    assert machine() == ["server --port=8000 1"]
+    write_program(tmp_path / "environment/start", '"start $REPO_DIR $PYTHONUSERBASE"')
+    (tmp_path / "environment/repository").mkdir()
+    (tmp_path / "environment/complete").touch()
+    for name in ("home-data", "singleuser-hooks"):
+        (tmp_path / f"etc/jupyterhub-{name}.json").parent.mkdir(exist_ok=True)
+        (tmp_path / f"etc/jupyterhub-{name}.json").touch()
+    base = f"{tmp_path}/.local/environments/default"
+    assert machine() == ["data", "hooks", f"start {tmp_path}/environment/repository {base}", "server --port=8000 1"]

@@ -303,6 +303,17 @@ class FakeCloud(Settings):
 
         self._on_loop(change)
 
+    def snapshot(self, server: Server, name: str, properties: dict[str, str]) -> Image:
+        """Make an image of a server, which takes ``snapshot_seconds``."""
+
+        def change() -> Image:
+            image = Image(self.new_id(), name, properties=properties, status="queued", created=time.time())
+            self.images[image.id] = image
+            self._after(self.snapshot_seconds, server, lambda: setattr(image, "status", "active"))
+            return image
+
+        return self._on_loop(change)
+
     def start_server(self, server_id: str) -> None:
         """Switch a server on, or off and on again."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from .resources import Image
+from .resources import Image, timestamp
 from .web import Answer, Request, Service
 
 if TYPE_CHECKING:
@@ -45,14 +45,22 @@ def show_image(cloud: FakeCloud, request: Request) -> Answer:
     return Answer(200, _image(image))
 
 
+def delete_image(cloud: FakeCloud, request: Request) -> Answer:
+    if request.id not in cloud.images:
+        return Answer(404, error(404, f"Failed to find image {request.id} to delete"))
+    del cloud.images[request.id]
+    return Answer(204)
+
+
 def _image(image: Image) -> dict[str, Any]:
     return {
+        **image.properties,
         "id": image.id,
         "name": image.name,
-        "status": "active",
+        "status": image.status,
         "visibility": "public",
-        "created_at": "2025-01-01T00:00:00Z",
-        "updated_at": "2025-01-01T00:00:00Z",
+        "created_at": timestamp(image.created),
+        "updated_at": timestamp(image.created),
         "min_ram": 0,
         "min_disk": 0,
         "size": 2**30,
@@ -66,6 +74,10 @@ def _image(image: Image) -> dict[str, Any]:
 
 SERVICE = Service(
     prefix="/image",
-    operations={"GET /v2/images": list_images, "GET /v2/images/{id}": show_image},
+    operations={
+        "GET /v2/images": list_images,
+        "GET /v2/images/{id}": show_image,
+        "DELETE /v2/images/{id}": delete_image,
+    },
     error=error,
 )

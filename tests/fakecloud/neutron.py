@@ -57,6 +57,30 @@ def show_security_group(cloud: FakeCloud, request: Request) -> Answer:
     return Answer(200, {"security_group": _group(cloud, group)})
 
 
+def create_security_group(cloud: FakeCloud, request: Request) -> Answer:
+    group = SecurityGroup(cloud.new_id(), request.body["security_group"]["name"])
+    cloud.security_groups[group.id] = group
+    return Answer(201, {"security_group": _group(cloud, group)})
+
+
+def delete_security_group(cloud: FakeCloud, request: Request) -> Answer:
+    group = cloud.security_groups.get(request.id)
+    if group is None:
+        return Answer(404, error(404, f"Security group {request.id} does not exist."))
+    if any(group.name in server.security_groups for server in cloud.servers.values()):
+        return Answer(409, error(409, f"Security Group {request.id} in use."))
+    del cloud.security_groups[request.id]
+    return Answer(204)
+
+
+def create_rule(cloud: FakeCloud, request: Request) -> Answer:
+    wanted = request.body["security_group_rule"]
+    rule = {"remote_ip_prefix": None, "remote_group_id": None, "tenant_id": cloud.project_id, **wanted}
+    rule = {**rule, "id": cloud.new_id()}
+    cloud.security_groups[wanted["security_group_id"]].rules.append(rule)
+    return Answer(201, {"security_group_rule": rule})
+
+
 def _network(cloud: FakeCloud, network: Network) -> dict[str, Any]:
     return {
         "id": network.id,
@@ -87,7 +111,7 @@ def _group(cloud: FakeCloud, group: SecurityGroup) -> dict[str, Any]:
         "name": group.name,
         "description": group.name,
         "tenant_id": cloud.project_id,
-        "security_group_rules": [rule],
+        "security_group_rules": [rule, *group.rules],
     }
 
 
@@ -98,7 +122,10 @@ SERVICE = Service(
         "GET /v2.0/networks/{id}": show_network,
         "GET /v2.0/subnets": list_subnets,
         "GET /v2.0/security-groups": list_security_groups,
+        "POST /v2.0/security-groups": create_security_group,
         "GET /v2.0/security-groups/{id}": show_security_group,
+        "DELETE /v2.0/security-groups/{id}": delete_security_group,
+        "POST /v2.0/security-group-rules": create_rule,
     },
     error=error,
 )

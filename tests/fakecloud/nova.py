@@ -139,6 +139,9 @@ def act_on_server(cloud: FakeCloud, request: Request) -> Answer:
         return Answer(200, {"output": "\n".join(lines)})
     if server.task_state is not None:
         return refuse(409, f"Cannot '{action}' instance {server.id} while it is in task_state {server.task_state}")
+    if action == "createImage":
+        made = cloud.snapshot(server, arguments["name"], arguments.get("metadata") or {})
+        return Answer(202, headers={"Location": f"{cloud.url}/image/images/{made.id}"})
     if action in ("os-start", "reboot"):
         cloud.start_server(server.id)
     elif action == "os-stop":

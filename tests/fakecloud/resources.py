@@ -38,6 +38,9 @@ class Image:
     name: str
     guest: str = ""
     """How the guests of this image behave, if not as the cloud's setting says."""
+    properties: dict[str, str] = field(default_factory=dict)
+    status: str = "active"
+    created: float = 1735689600.0
 
 
 @dataclass
@@ -50,6 +53,7 @@ class Network:
 class SecurityGroup:
     id: str
     name: str
+    rules: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass

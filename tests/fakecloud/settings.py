@@ -35,6 +35,7 @@ class Settings:
     latency: float = 0.0
     boot_seconds: float = 0.0
     delete_seconds: float = 0.0
+    snapshot_seconds: float = 0.0
     addresses_in_build: bool = False
     quota_instances: int | None = None
     page_size: int = 1000

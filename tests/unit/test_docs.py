@@ -15,7 +15,7 @@ from role_settings import options
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]
-ROLES = ("hub", "node", "environment", "container")
+ROLES = ("hub", "node", "environment", "image", "container")
 SPECIFIED = {name for role in ROLES for name in options(role)}
 NAMES = re.findall(
     r"^\| `(\S+)` \| (default|`\S+`) \| `(\S+)` \| `(\S+)` \|$", (DOCS / "explanation.md").read_text(), re.M

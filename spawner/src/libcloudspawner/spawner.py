@@ -202,8 +202,9 @@ class LibcloudSpawner(FormerNames, Spawner):
         Environments or images that a user chooses from.
 
         A list of pairs `("Display name", "name")`, or of dictionaries with the keys `name`, `display_name`,
-        `description` and `default`. With the provider `systemd` the name is that of an environment of the
-        node; an empty list means the environment `default`.
+        `description`, `default` and `tag`. With the provider `systemd` the name is that of an environment of
+        the node; an empty list means the environment `default`. With a tag, the image of the cloud is called by
+        name, dash and tag, and users choose it by its name alone.
         """,
     ).tag(config=True)
 

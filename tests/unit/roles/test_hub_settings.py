@@ -361,3 +361,28 @@ def test_requirements_of_ones_own_hold_what_stops_idle_servers():
 )
 def test_https_that_cannot_work_is_refused(variables, words):
     assert words in refusal(**variables)
+
+
+CLOUD = {"hub_provider": "openstack", "hub_connect_url": "http://10.0.0.5:8081"}
+IMAGES = [{"name": "jupyter", "tag": "auto", "default": True}, {"name": "r", "tag": "77aa"}, {"name": "debian-12"}]
+
+
+def test_the_image_that_auto_means_is_recorded_and_the_others_stay_as_they_are():
+    known = {"hub_userserver_images": IMAGES}
+    found = configuration(SHARED, __hub_image_tags={"jupyter": "3f2a", "r": "ffff"}, **known)
+    recorded = [{**IMAGES[0], "tag": "3f2a"}, *IMAGES[1:]]
+    assert found.LibcloudSpawner.userserver_images == recorded
+    # As long as the cloud was not asked.
+    assert configuration(SHARED, **known).LibcloudSpawner.userserver_images == IMAGES[1:]
+
+
+@pytest.mark.parametrize("tag", ["latest", ""])
+def test_a_tag_that_says_nothing_is_refused(tag):
+    said = refusal(**CLOUD, hub_userserver_images=[{"name": "jupyter", "tag": tag}])
+    assert "for jupyter. That does not say which image it is" in said
+    assert refusal(**CLOUD, hub_userserver_images=IMAGES) == ""
+
+
+def test_an_environment_of_a_node_has_no_tag():
+    image = {"name": "default", "tag": "auto"}
+    assert "Tags are for images of a cloud" in refusal(hub_provider="systemd", hub_userserver_images=[image])

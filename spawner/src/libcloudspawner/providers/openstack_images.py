@@ -12,13 +12,15 @@ import base64
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from libcloud.compute.base import Node
 from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
 
 from .base import ProviderError
 from .openstack import OpenStackProvider, _address, _gone_is_fine, _status
+
+T = TypeVar("T")
 
 _BUILDER, _BUILT_FOR, _IMAGE, _TAG = (f"libcloudspawner-{word}" for word in ("builder", "built-for", "image", "tag"))
 _SSH_PORT = 22
@@ -129,9 +131,7 @@ class OpenStackImages(OpenStackProvider):
         builder = self._builder(name)
         tag = builder.extra["metadata"].get(_TAG, "")
         marks = {_BUILT_FOR: self._hub, _IMAGE: name, _TAG: tag}
-        made = self._call(
-            "snapshot", lambda driver: driver.create_image(builder, f"{name}-{tag}", marks), changes=True
-        )
+        made = self._call("snapshot", lambda driver: driver.create_image(builder, f"{name}-{tag}", marks), changes=True)
 
         def whole_image() -> BuiltImage | None:
             found = [image for image in self.images() if image.id == made.id]
@@ -209,10 +209,11 @@ def _deleting_group(group: Any) -> Callable[[OpenStack_2_NodeDriver], Any]:
     return delete
 
 
-def _wait_until(look: Callable[[], Any], seconds: float, otherwise: str) -> Any:
+def _wait_until(look: Callable[[], T | None], seconds: float, otherwise: str) -> T:
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while True:
+        if found := look():
+            return found
         if time.monotonic() > deadline:
             raise ProviderError(f"{otherwise} within {seconds:.0f} s.")
         time.sleep(_POLL_SECONDS)
-    return found
