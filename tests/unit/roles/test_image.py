@@ -87,7 +87,7 @@ def refused(**variables):
         ({"image_source": ""}, "image_source is empty. Name the image"),
         ({"image_source": "debian-7"}, "the cloud has no image of that name. It has: debian-12, debian-13, twin."),
         ({"image_source": "twin"}, "the cloud has several images of that name"),
-        ({"inventory_hostname": "Big Image"}, "Big Image, which must be at most 41 small letters"),
+        ({"inventory_hostname": "Big Image"}, "Big Image, which must be at most 41 small"),
         ({"image_kept": -1}, "image_kept is -1"),
         ({"groups": {"hubs": ["hub"], "images": ["jupyter"], "nodes": ["jupyter"]}}, "cannot be both"),
     ],
