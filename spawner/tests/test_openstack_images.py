@@ -184,6 +184,12 @@ def test_an_image_that_a_machine_needs_stays(cloud, images):
     assert images.images() == []
 
 
+def test_what_somebody_makes_of_a_machine_that_started_from_an_image_is_not_ours(cloud, images):
+    image = build(cloud, images)
+    cloud.images["own"] = Image("own", "ada's work", properties=cloud.images[image.id].properties)
+    assert images.images() == [image]
+
+
 def test_there_is_an_id_for_each_name_that_only_one_image_has(cloud, images):
     cloud.images["i2"], cloud.images["i3"] = Image("i2", "twin"), Image("i3", "twin")
     sources = images.sources()

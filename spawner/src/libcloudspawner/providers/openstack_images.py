@@ -59,6 +59,7 @@ class OpenStackImages(OpenStackProvider):
     """The images that carry this hub's mark, and what builds them."""
 
     def images(self) -> list[BuiltImage]:
+        # A snapshot that somebody makes of a user's machine inherits the marks, and not the name.
         return [
             BuiltImage(
                 id=entry["id"],
@@ -68,7 +69,7 @@ class OpenStackImages(OpenStackProvider):
                 is_whole=entry["status"] == "active",
             )
             for entry in self._call("list-images", _entries)
-            if entry.get(_BUILT_FOR) == self._hub
+            if entry.get(_BUILT_FOR) == self._hub and entry["name"] == f"{entry.get(_IMAGE)}-{entry.get(_TAG)}"
         ]
 
     def sources(self) -> dict[str, str]:
