@@ -69,6 +69,11 @@ def test_an_image_is_called_by_what_goes_into_it(tags):
     assert len({tags["first"], *others.values()}) == 1 + len(OTHER), others
 
 
+PROGRAMS = {
+    "results": [{"rc": int(name in ("mcopy", "qemu-img")), "item": name} for name in ("mcopy", "qemu-img", "sfdisk")]
+}
+
+
 def refused(**variables):
     checks, of_task = problem_checks("image", "problems")
     known = {
@@ -89,6 +94,8 @@ def refused(**variables):
         ({"image_source": "twin"}, "the cloud has several images of that name"),
         ({"inventory_hostname": "Big Image"}, "Big Image, which must be at most 41 small"),
         ({"image_kept": -1}, "image_kept is -1"),
+        ({"groups": {"images": ["jupyter"]}}, "no host in the group hubs"),
+        ({"image_provider": "qcow2", "__image_programs": PROGRAMS}, "apt-get install mtools qemu-utils"),
         ({"groups": {"hubs": ["hub"], "images": ["jupyter"], "nodes": ["jupyter"]}}, "cannot be both"),
     ],
 )
