@@ -100,7 +100,16 @@ def test_the_machine_is_made_as_it_was_asked_for_and_lets_in_one_address_by_ssh(
     assert base64.b64decode(server.user_data) == b"#cloud-config\n"
     (group,) = (one for one in cloud.security_groups.values() if one.name in server.security_groups)
     (rule,) = group.rules
-    assert (rule["port_range_min"], rule["port_range_max"], rule["remote_ip_prefix"]) == (22, 22, "10.0.0.1")
+    assert (rule["port_range_min"], rule["port_range_max"], rule["remote_ip_prefix"]) == (22, 22, "10.0.0.1/32")
+
+
+def test_two_images_that_are_built_at_once_share_what_lets_ansible_in(cloud, images):
+    for name in ("jupyter", "r"):
+        boot(images, name)
+    (group,) = (one for one in cloud.security_groups.values() if one.name != "default")
+    assert len(group.rules) == 1
+    with pytest.raises(ProviderError, match="Nobody could log in to the machine from 'home'"):
+        boot(images, "sql", reached_from="home")
 
 
 def test_the_hub_does_not_see_the_machine_that_an_image_is_built_on(cloud, images):

@@ -39,7 +39,7 @@ def list_all(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
 
 def boot(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
     order = json.load(sys.stdin)
-    size = order.pop("size") or _smallest(spawner)
+    size = order.pop("size") or _first_size(spawner)
     return cloud.boot(
         **order,
         size=size,
@@ -49,7 +49,7 @@ def boot(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
     )
 
 
-def _smallest(spawner: LibcloudSpawner) -> str:
+def _first_size(spawner: LibcloudSpawner) -> str:
     sizes = options.parse_sizes(spawner.userserver_sizes)
     if not sizes:
         raise ProviderError("The hub has no userserver_sizes, so the machine needs a size that is named.")

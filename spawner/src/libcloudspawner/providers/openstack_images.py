@@ -9,6 +9,7 @@ of users, to which the hub is blind.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,11 @@ class OpenStackImages(OpenStackProvider):
         config_drive: bool = False,
     ) -> str:
         """Boot a machine to build an image on, open for SSH to the addresses ``reached_from``, and say its address."""
-        self.open_to(self._group, reached_from, _SSH_PORT)
+        try:
+            network_of_ansible = str(ipaddress.ip_network(reached_from, strict=False))
+        except ValueError as error:
+            raise ProviderError(f"Nobody could log in to the machine from {reached_from!r}: {error}.") from None
+        self.open_to(self._group, network_of_ansible, _SSH_PORT)
         server: dict[str, Any] = {
             "name": f"{name}-{tag}-builder",
             "flavorRef": self._id_of("size", size),
