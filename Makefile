@@ -57,7 +57,7 @@ environments: setup ## Test environments of repositories, of conda and with R (a
 vm: setup ## Test limits, guarantees and what the kernel refuses, in a virtual machine with cgroup v2 (ten minutes)
 	molecule test -s vm --no-command-borders
 
-openstack: setup ## Test machines in a real OpenStack, in a container (half an hour and more)
+openstack: setup ## Test machines and images in a real OpenStack, in a container (an hour)
 	molecule test -s openstack --no-command-borders
 
 bench: setup ## Measure
