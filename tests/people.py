@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import requests
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -42,3 +43,12 @@ def approve(page: Page, user: str) -> None:
     """As an administrator."""
     page.goto("/hub/authorize")
     page.get_by_role("row", name=user).get_by_text("Authorize", exact=True).click()
+
+
+def signed_in(hub_url: str, user: str, password: str) -> requests.Session:
+    """A browser without a screen, after the hub's form; whoever was refused is at the form still."""
+    browser = requests.Session()
+    browser.get(f"{hub_url}/hub/login", timeout=60)
+    form = {"_xsrf": browser.cookies.get("_xsrf", path="/hub/"), "username": user, "password": password}
+    browser.post(f"{hub_url}/hub/login", data=form, timeout=60)
+    return browser

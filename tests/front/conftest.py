@@ -22,5 +22,5 @@ def configured(play: Callable[..., subprocess.CompletedProcess[str]], hub: Hub) 
         assert done.returncode == 0, done.stdout[-6000:]
 
     yield run
-    run()
+    run(hub_allow_new_database=True)
     hub.wait_until_up()

@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-#: The copy of the database within the archive; all else is there by the path that it has.
+#: The copy of a database within the archive; all else is there by the path that it has.
 DATABASE = "database.sqlite"
+DUMP = "database.sql"
 
 
 class BackupError(Exception):
@@ -37,10 +38,30 @@ def copy_database(database: Path, copy: Path) -> None:
         raise BackupError(f"The database {database} is damaged: {found}. Restore it from a backup of before.")
 
 
+def dump_database(uri: str, copy: Path, account: str | None) -> None:
+    """Write what rebuilds a database of PostgreSQL, as it is at one moment. Raises BackupError."""
+    words = ["pg_dump", "--no-owner", "--no-privileges", "--no-password", f"--dbname={uri}"]
+    with copy.open("wb") as dump:
+        done = subprocess.run(
+            words,
+            stdout=dump,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            check=False,
+            user=account,
+            group=account,
+            extra_groups=() if account else None,
+        )
+    if done.returncode:
+        raise BackupError(f"The database {uri} cannot be dumped: {done.stderr.strip()}")
+
+
 def pack(archive: Path, paths: Iterable[Path], database: Path | None, folder: Path) -> None:
     words = ["tar", "--create", "--gzip", f"--file={archive}", "--sort=name"]
     if database:
-        words += [f"--exclude={database.absolute().relative_to('/')}*", f"--directory={folder}", DATABASE]
+        words += [f"--exclude={database.absolute().relative_to('/')}*"]
+    words += [f"--directory={folder}", *(name for name in (DATABASE, DUMP) if (folder / name).exists())]
     words += ["--directory=/", *(str(path.absolute().relative_to("/")) for path in paths)]
     done = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     # 1: a file changed while it was read, as files of people at work do.
@@ -48,7 +69,14 @@ def pack(archive: Path, paths: Iterable[Path], database: Path | None, folder: Pa
         raise BackupError(f"The archive cannot be written: {done.stderr.strip()}")
 
 
-def back_up(folder: Path, paths: Iterable[Path], database: Path | None = None, keep: int = 7) -> Path:
+def back_up(
+    folder: Path,
+    paths: Iterable[Path],
+    database: Path | None = None,
+    keep: int = 7,
+    postgresql: str = "",
+    account: str | None = None,
+) -> Path:
     """Write an archive into ``folder``, remove all but the newest ``keep``, and say where it is.
 
     It is there whole or not at all, and nobody else may read it: it holds the secrets of the hub. Raises BackupError.
@@ -58,6 +86,8 @@ def back_up(folder: Path, paths: Iterable[Path], database: Path | None = None, k
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as name:
         if database:
             copy_database(database, Path(name) / DATABASE)
+        if postgresql:
+            dump_database(postgresql, Path(name) / DUMP, account)
         part = Path(name) / archive.name
         pack(part, paths, database, Path(name))
         part.replace(archive)
@@ -72,6 +102,8 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where the archives are")
     parser.add_argument("paths", type=Path, nargs="+", help="files and folders that are kept as they are")
     parser.add_argument("--database", type=Path, help="a database of SQLite, which a hub may be using")
+    parser.add_argument("--postgresql", default="", metavar="URI", help="a database of PostgreSQL, as pg_dump takes it")
+    parser.add_argument("--account", help="whom to ask PostgreSQL as, if not as whoever runs this")
     parser.add_argument("--homes", type=Path, metavar="PATTERN", help="homes to keep too, such as /home/jupyter-*")
     parser.add_argument(
         "--keep", type=int, default=7, help="how many archives there are in the end (default: %(default)s)"
@@ -79,7 +111,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         paths = [*given.paths, *(sorted(given.homes.parent.glob(given.homes.name)) if given.homes else ())]
-        print(back_up(given.folder, paths, given.database, max(1, given.keep)))
+        keep = max(1, given.keep)
+        print(back_up(given.folder, paths, given.database, keep, given.postgresql, given.account))
     except (BackupError, OSError) as error:
         print(f"No backup was made. {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 from ansible.template import trust_as_template
 from role_settings import ROLES, ROOT, load, problem_checks, rendered, templar
@@ -22,6 +25,7 @@ def refusal(**variables):
     found = {
         "__hub_ancestor": {"files": []},
         "__hub_found": {"files": []},
+        "__hub_former_secrets": {},
         "_environment_uv_root": "/opt/jupyterhub-uv",
         "__hub_port": {},
         "__hub_https_ports": {},
@@ -210,6 +214,63 @@ def test_the_database_may_have_a_password():
     url = "postgresql+psycopg://hub:hunter2@db.example.org/hub"
     assert "db_url" not in configuration(SHARED, hub_db_url=url).JupyterHub
     assert configuration(SECRET, hub_db_url=url).JupyterHub.db_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "uri", "password"),
+    [
+        ("", "", ""),
+        ("sqlite:////srv/hub.sqlite", "", ""),
+        ("mysql+pymysql://hub:hunter2@db/hub", "", "hunter2"),
+        (
+            "postgresql+psycopg://hub:h%3A%40@db.example.org/hub",
+            "postgresql://hub@db.example.org/hub?passfile=/etc/jupyterhub/secrets/database.pgpass",
+            "h%3A%40",
+        ),
+        (
+            "postgresql://hub:hunter/2@db:5433/hub?sslmode=require",
+            "postgresql://hub@db:5433/hub?sslmode=require&passfile=/etc/jupyterhub/secrets/database.pgpass",
+            "hunter/2",
+        ),
+        ("postgresql:///hub?host=/run/postgresql", "postgresql:///hub?host=/run/postgresql", ""),
+    ],
+)
+def test_programs_of_postgresql_are_told_of_the_database_without_its_password(url, uri, password):
+    known = templar("hub", hub_db_url=url)
+    assert known.template(trust_as_template("{{ _hub_postgresql }}")) == uri
+    assert known.template(trust_as_template("{{ _hub_db_password }}")) == password
+    assert not password or password not in known.template(trust_as_template("{{ _hub_backup_command | join(' ') }}"))
+
+
+@pytest.mark.parametrize(
+    ("former", "variables", "words"),
+    [
+        ("sqlite:////var/lib/jupyterhub/jupyterhub.sqlite", {}, ""),
+        ("sqlite:////var/lib/jupyterhub/jupyterhub.sqlite", {"hub_db_type": "postgresql"}, "would not be taken along"),
+        (
+            "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite",
+            # As the command line has it.
+            {"hub_db_type": "postgresql", "hub_allow_new_database": "true"},
+            "",
+        ),
+        ("postgresql+psycopg:///jupyterhub?host=/run/postgresql", {"hub_db_type": "postgresql"}, ""),
+        (
+            "postgresql://hub:former@db/hub",
+            {"hub_db_url": "postgresql+psycopg://jupyterhub:later@db/hub?sslmode=require"},
+            "",
+        ),
+        ("postgresql://hub:former@db/hub", {}, "keeps its users in postgresql://db/hub"),
+    ],
+)
+def test_a_hub_does_not_lose_its_users_by_another_database(former, variables, words):
+    text = f"# Managed\n\nc.JupyterHub.db_url = {json.dumps(former)}\nc.JupyterHub.services = []\n"
+    said = refusal(__hub_former_secrets={"content": base64.b64encode(text.encode()).decode()}, **variables)
+    assert (words in said) if words else said == ""
+    assert "former" not in said
+
+
+def test_a_database_is_made_or_named_and_not_both():
+    assert "Leave out one" in refusal(hub_db_type="postgresql", hub_db_url="postgresql://db/hub")
 
 
 def test_hub_config_wins_over_the_variable_of_the_same_setting():

@@ -21,7 +21,7 @@ def commands(tasks):
 
 
 # Neither what removes, nor what keeps and brings back files with the modes that they have.
-OTHER = re.compile(r"remove.*|backup|restore")
+OTHER = re.compile(r"remove.*|backup|restore.*")
 INSTALLING = sorted(
     path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not OTHER.fullmatch(path.stem)
 )
