@@ -198,14 +198,12 @@ def test_the_public_url_holds_the_address_of_the_proxy(address, url):
     assert configuration(SHARED, hub_http_address=address).JupyterHub.bind_url == url
 
 
-@pytest.mark.parametrize(
-    "name", ["pam", "default", "jupyterhub.auth.PAMAuthenticator", "jupyterhub.auth.LocalAuthenticator"]
-)
+@pytest.mark.parametrize("name", ["default", "jupyterhub.auth.PAMAuthenticator", "jupyterhub.auth.LocalAuthenticator"])
 def test_an_authenticator_that_needs_root_is_refused(name):
     assert "PAM" in refusal(hub_authenticator=name)
 
 
-@pytest.mark.parametrize("name", ["native", "null", "gitlab", "oauthenticator.github.LocalGitHubOAuthenticator"])
+@pytest.mark.parametrize("name", ["native", "pam", "null", "gitlab", "oauthenticator.github.LocalGitHubOAuthenticator"])
 def test_an_authenticator_that_needs_no_root_is_not_refused(name):
     assert refusal(hub_authenticator=name) == ""
 
