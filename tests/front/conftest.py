@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def configured(play: Callable[..., subprocess.CompletedProcess[str]], hub: Hub) -> Iterator[Callable[..., None]]:
-    """Run the playbook with what is to stand before the hub; in the end it is as the scenario has it."""
+def configured(play: Callable[..., subprocess.CompletedProcess[str]], hub: Hub) -> Iterator[Callable[..., str]]:
+    """Run the playbook with what is to stand before the hub, and what it said; in the end all is as it was."""
 
-    def run(**variables: Any) -> None:
+    def run(**variables: Any) -> str:
         done = play("--skip-tags", "node_install", **variables)
         assert done.returncode == 0, done.stdout[-6000:]
+        return done.stdout
 
     yield run
     run(hub_allow_new_database=True)

@@ -7,9 +7,11 @@ import json
 import secrets
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import requests
+from certificates import self_signed
 from conftest import ADMIN_TOKEN
 from people import run_cell
 from playwright.sync_api import Error, expect, sync_playwright
@@ -91,6 +93,35 @@ def browser(host, hub_url, tmp_path, monkeypatch):
 
     with sync_playwright() as playwright:
         yield trusting
+
+
+def test_a_certificate_that_browsers_would_refuse_is_refused_before_anything_changes(play, tmp_path, host):
+    https = {"hub_https": "manual", "hub_https_hosts": [NAME]}
+    (tmp_path / "expired").mkdir()
+    expired = self_signed(tmp_path / "expired", NAME, days=-1)
+    other = self_signed(tmp_path, "other.example.test")
+    good = self_signed(tmp_path, NAME)
+    for made, words in (
+        (expired, "and not now. Get a new one"),
+        (other, f"and not for {NAME}"),
+        ((good[0], other[1]), "is the key of another certificate"),
+    ):
+        done = play("--tags", "always", **https, hub_https_certificate=made[0], hub_https_key=made[1])
+        assert done.returncode != 0
+        assert words in done.stdout
+        assert "changed=0" in done.stdout
+    assert not host.file("/etc/systemd/system/jupyterhub-https.service").exists
+
+
+def test_a_self_signed_certificate_is_taken_with_a_note(configured, tmp_path, host):
+    certificate, key = self_signed(tmp_path, NAME, days=10)
+    said = configured(hub_https="manual", hub_https_hosts=[NAME], hub_https_certificate=certificate, hub_https_key=key)
+    assert "Nobody vouches for the certificate but itself" in said
+    assert "The certificate ends at" in said
+    host.check_output("printf %%s %s > /tmp/own.crt", Path(certificate).read_text())
+    ask = f"curl --silent --fail --resolve {NAME}:443:127.0.0.1 https://{NAME}/hub/login"
+    assert host.run(ask).failed
+    assert "username_input" in host.check_output(f"{ask} --cacert /tmp/own.crt")
 
 
 def test_a_student_works_by_https_and_is_led_there_from_http(manual, authority, browser, api):

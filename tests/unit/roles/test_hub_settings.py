@@ -8,6 +8,8 @@ import json
 
 import pytest
 from ansible.template import trust_as_template
+from ansible_collections.libcloudspawner.jupyterhub.plugins.filter.certificate import certificate
+from certificates import self_signed
 from role_settings import ROLES, ROOT, load, problem_checks, rendered, templar
 from role_settings import refusal as said_by
 from traitlets.config import Config
@@ -445,3 +447,33 @@ def test_a_tag_that_says_nothing_is_refused(tag):
 def test_an_environment_of_a_node_has_no_tag():
     image = {"name": "default", "tag": "auto"}
     assert "Tags are for images of a cloud" in refusal(hub_provider="systemd", hub_userserver_images=[image])
+
+
+def refusal_of_certificate(path, key):
+    hosts = ["hub.example.org"]
+    https = {"hub_https": "manual", "hub_https_hosts": hosts, "hub_https_certificate": path, "hub_https_key": key}
+    # No filter of the collection is there without Ansible itself.
+    return refusal(**https, __hub_certificate=certificate(path, key, hosts))
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({}, ""),
+        ({"days": 3}, ""),
+        ({"days": -1}, "and not now. Get a new one"),
+        ({"starts_in": 2}, "and not now. Get a new one"),
+        ({"name": "other.example.org"}, "is for other.example.org, and not for hub.example.org"),
+        ({"name": "other.example.org", "also": "*.example.org"}, ""),
+    ],
+)
+def test_a_certificate_that_browsers_would_refuse_is_refused_and_a_self_signed_one_is_not(made, words, tmp_path):
+    said = refusal_of_certificate(*self_signed(tmp_path, **made))
+    assert (words in said) if words else said == ""
+
+
+def test_a_certificate_with_the_key_of_another_is_refused(tmp_path):
+    own, _ = self_signed(tmp_path)
+    _, key = self_signed(tmp_path, "other")
+    assert "is the key of another certificate" in refusal_of_certificate(own, key)
+    assert "is no key in PEM" in refusal_of_certificate(own, own)
