@@ -42,6 +42,25 @@ def test_a_server_that_nobody_uses_is_stopped_with_its_home_kept_and_one_that_co
         hub.wait_until_up()
 
 
+def test_a_profile_has_a_time_of_its_own(hub, play):
+    profiles = [{"display_name": name.title(), "slug": name} for name in ("course", "project")]
+    times = {"hub_cull_timeout": 20, "hub_cull_timeouts": {"project": 0}, "hub_cull_every": 1}
+    done = play("--tags", "hub_configure,hub_service", hub_profile_list=profiles, **times)
+    assert done.returncode == 0, done.stdout[-6000:]
+    try:
+        hub.wait_until_up()
+        # First, so that it is the one that has been idle for longer.
+        hub.start("builder", profile="project")
+        hub.start("pupil", profile="course")
+        hub.wait_for("pupil", seconds=90, ready=False)
+        assert hub.server("builder")["ready"]
+    finally:
+        hub.stop("builder")
+        restored = play("--tags", "hub_configure,hub_service")
+        assert restored.returncode == 0, restored.stdout[-6000:]
+        hub.wait_until_up()
+
+
 def test_by_default_it_takes_an_hour(hub, host):
     command = host.check_output("pgrep -af jupyterhub_idle_culler")
     assert "--timeout=3600" in command

@@ -375,7 +375,8 @@ def test_an_authenticator_without_what_it_needs_is_refused(name, config, lacking
         ("oauth", "generic-oauth"),
         ("lti", "ltiauthenticator.lti13.auth.LTI13Authenticator"),
         ("github", "github"),
-        ("firstuse", "firstuse"),
+        ("firstuse", "libcloudspawner.firstuse.FirstUseAuthenticator"),
+        ("pam", "libcloudspawner.pam.PAMAuthenticator"),
     ],
 )
 def test_authenticators_have_short_names(name, class_name):
@@ -403,6 +404,23 @@ def test_idle_servers_are_culled_unless_their_files_would_go_with_them():
     culls = trust_as_template("_hub_culls")
     assert not templar("hub", hub_provider="openstack").evaluate_conditional(culls)
     assert templar("hub", hub_provider="openstack", hub_allow_data_loss=True).evaluate_conditional(culls)
+
+
+def test_profiles_have_times_of_their_own():
+    profiles = [
+        {"display_name": "Course", "slug": "course"},
+        {"display_name": "Project", "slug": "project", "default": True},
+    ]
+    known = {"hub_profile_list": profiles, "hub_cull_timeouts": {"project": 14400}}
+    (_, culler) = configuration(SECRET, **known).JupyterHub.services
+    assert culler["command"][2] == "libcloudspawner.culling"
+    assert culler["command"][-2:] == [
+        "--ProfileCuller.default_profile=project",
+        "--ProfileCuller.profile_timeouts=project=14400",
+    ]
+    assert refusal(**known) == ""
+    assert "hub_cull_timeouts names projet, and" in refusal(**{**known, "hub_cull_timeouts": {"projet": 60}})
+    assert "whole seconds" in refusal(**{**known, "hub_cull_timeouts": {"project": "1h"}})
 
 
 def test_requirements_of_ones_own_hold_what_stops_idle_servers():
