@@ -77,10 +77,15 @@ import typing as t
 from collections.abc import Iterable
 from pathlib import Path
 
-# Ansible itself needs it.
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+# Ansible itself needs it, and yet a plugin has to be readable without.
+try:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+except ImportError:
+    IS_MISSING = True
+else:
+    IS_MISSING = False
 
 
 def _moment(of: x509.Certificate, name: str) -> datetime.datetime:
@@ -108,6 +113,8 @@ def _is_for(host: str, names: Iterable[str]) -> bool:
 
 
 def certificate(path: str, key: str, hosts: Iterable[str] = ()) -> dict[str, t.Any]:
+    if IS_MISSING:
+        return {"error": "Ansible's Python lacks the package cryptography. Install it on the control machine."}
     try:
         chain = x509.load_pem_x509_certificates(Path(path).read_bytes())
     except (OSError, ValueError) as error:
