@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
 import pytest
+import requests
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from people import signed_in
 from playwright.sync_api import expect
 
 PEOPLE = """\
@@ -169,3 +178,122 @@ def test_a_package_that_does_not_fit_changes_nothing(play, host, hub, package, w
     after = host.check_output("readlink /opt/jupyterhub/hub"), host.check_output("stat -c %Y /etc/jupyterhub/*.py")
     assert after == before
     hub.wait_until_up()
+
+
+class Platform:
+    """A learning management system that signs what it says of its people, by LTI 1.3."""
+
+    def __init__(self, address):
+        self.key = RSAKey.generate_key(2048, parameters={"kid": "of-the-platform", "use": "sig", "alg": "RS256"})
+        keys = json.dumps({"keys": [self.key.as_dict(private=False)]}).encode()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(keys)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer((address, 0), Handler)
+        self.url = f"http://{address}:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def launch(self, hub_url, person, key=None, **differences):
+        """What becomes of a browser in which ``person`` follows the platform's link to the hub."""
+        browser = requests.Session()
+        link = {"iss": self.url, "login_hint": "1", "target_link_uri": f"{hub_url}/hub", "client_id": "jupyterhub"}
+        sent = browser.get(f"{hub_url}/hub/lti13/oauth_login", params=link, allow_redirects=False, timeout=60)
+        asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+        claim = "https://purl.imsglobal.org/spec/lti/claim/"
+        now = int(time.time())
+        token = {
+            "iss": self.url,
+            "aud": "jupyterhub",
+            "sub": "4711",
+            "email": person,
+            "iat": now,
+            "exp": now + 300,
+            "nonce": asked["nonce"][0],
+            f"{claim}version": "1.3.0",
+            f"{claim}message_type": "LtiResourceLinkRequest",
+            f"{claim}deployment_id": "1",
+            f"{claim}target_link_uri": f"{hub_url}/hub",
+            f"{claim}roles": ["http://purl.imsglobal.org/vocab/lis/v2/membership#Learner"],
+            f"{claim}resource_link": {"id": "exercise"},
+            **differences,
+        }
+        signed = jwt.encode({"alg": "RS256", "kid": "of-the-platform"}, token, key or self.key)
+        said = {"id_token": signed, "state": asked["state"][0]}
+        answer = browser.post(asked["redirect_uri"][0], data=said, timeout=60)
+        return browser, answer
+
+
+@pytest.fixture(scope="module")
+def platform(host):
+    platform = Platform(host.check_output("ip route show default").split()[2])
+    yield platform
+    platform.server.shutdown()
+
+
+@pytest.fixture
+def lti(configured, platform):
+    configured(
+        hub_authenticator="lti",
+        hub_allow_all=True,
+        hub_config={
+            "LTI13Authenticator": {
+                "issuer": platform.url,
+                "authorize_url": f"{platform.url}/authorize",
+                "client_id": ["jupyterhub"],
+                "jwks_endpoint": f"{platform.url}/keys",
+                "username_key": "email",
+            }
+        },
+    )
+
+
+def test_whom_a_learning_management_system_sends_signs_in_and_nobody_with_a_forged_launch(lti, platform, hub, hub_url):
+    forged = RSAKey.generate_key(2048)
+    for difference in ({"key": forged}, {"aud": "another"}, {"iss": "http://other"}, {"nonce": "0"}, {"exp": 1}):
+        _, answer = platform.launch(hub_url, "mallory@example.org", **difference)
+        assert answer.status_code in (400, 401), difference
+    assert hub.call("GET", "/users/mallory@example.org").status_code == 404
+    browser, answer = platform.launch(hub_url, "katherine@example.org")
+    assert answer.ok, answer.text
+    assert "katherine@example.org" in browser.get(f"{hub_url}/hub/home", timeout=60).text
+    assert hub.call("GET", "/users/katherine@example.org").ok
+
+
+@pytest.fixture(scope="module")
+def firstuse(configured):
+    configured(hub_authenticator="firstuse", hub_allowed_users=["dorothy"])
+
+
+def test_the_password_of_the_first_time_is_that_of_all_times_and_is_in_the_backup(firstuse, host, hub_url):
+    def enters(user, password):
+        return "/hub/login" not in signed_in(hub_url, user, password).get(f"{hub_url}/hub/home", timeout=60).url
+
+    assert not enters("dorothy", "short")
+    assert enters("dorothy", "the first one")
+    assert not enters("dorothy", "another one")
+    assert enters("dorothy", "the first one")
+    assert not enters("mallory", "the first one")
+    files = host.check_output("find /var/lib/jupyterhub -name 'passwords.dbm*'").split()
+    assert files
+    for file in files:
+        assert (host.file(file).user, host.file(file).mode & 0o077) == ("jupyterhub", 0)
+    assert host.file("/var/lib/jupyterhub").mode == 0o700
+    host.check_output("systemctl start jupyterhub-backup")
+    made = host.check_output("ls -t /var/backups/jupyterhub/jupyterhub-*.tar.gz | head -1")
+    assert {file.lstrip("/") for file in files} <= set(host.check_output("tar --list --file=%s", made).split())
+
+
+def test_a_form_that_has_expired_says_so(firstuse, page):
+    page.goto("/hub/login")
+    page.fill("#username_input", "dorothy")
+    page.fill("#password_input", "the first one")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".login_error")).to_contain_text("Login form invalid or expired")
