@@ -38,7 +38,7 @@ async def _find_user_or_say(handler: Any) -> Any:
 
 
 def _send_error_or_say(handler: Any, status_code: int = 500, **named: Any) -> None:
-    kind, _, _ = named.get("exc_info") or (None, None, None)
+    kind = (named.get("exc_info") or [None])[0]
     if kind is not None and issubclass(kind, _AWAY):
         handler.db.rollback()
         status_code = 503

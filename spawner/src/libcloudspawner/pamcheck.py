@@ -41,7 +41,7 @@ class Attempts:
         with self._lock:
             since = self._clock() - SECONDS
             self._times = [(when, who) for when, who in self._times if when > since]
-            if len(self._times) >= OF_ALL or sum(who == user for _, who in self._times) >= OF_ONE:
+            if len(self._times) >= OF_ALL or [who for when, who in self._times].count(user) >= OF_ONE:
                 return False
             self._times.append((self._clock(), user))
             return True
@@ -100,7 +100,7 @@ def main() -> None:
     # The first that systemd hands over.
     with socket.socket(fileno=3) as listener, ThreadPoolExecutor(_THREADS) as threads:
         while True:
-            connection, _ = listener.accept()
+            connection = listener.accept()[0]
             threads.submit(serve, connection, attempts, service)
 
 
