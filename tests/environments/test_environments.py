@@ -187,3 +187,25 @@ def test_a_full_disk_is_said_and_leaves_nothing(host, play):
         assert host.run("ls -d %s/*-*/", ENVIRONMENTS).stdout == ""
     finally:
         host.check_output("umount %s", ENVIRONMENTS)
+
+
+def test_a_node_holds_thirty_environments_that_take_little_more_room_than_one(host, play, tmp_path):
+    names = [f"course-{number:02}" for number in range(30)]
+    for name in names:
+        write(tmp_path / name, {"requirements.txt": "humanize==4.12.0\n"})
+    done = play(
+        "--tags",
+        "node_install",
+        node_environments_folder=str(tmp_path),
+        node_environments=[{"name": "default"}, *({"name": name} for name in names)],
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+    for name in names:
+        host.check_output("%s/%s/bin/python -s -c %s", ENVIRONMENTS, name, "import humanize, jupyterhub, jupyterlab")
+    one = int(host.check_output("du --summarize %s/course-00-*", ENVIRONMENTS).split()[0])
+    shared = int(host.check_output("du --summarize --total %s/course-*-*/ | tail -1", ENVIRONMENTS).split()[0])
+    print(f"thirty environments take {shared / one:.2f} times the room of one")
+    assert shared < 3 * one
+    restored = play("--tags", "node_install", node_environments_kept=0)
+    assert restored.returncode == 0, restored.stdout[-6000:]
+    assert host.check_output("ls %s", ENVIRONMENTS).split() == ["default", default_of(host)]

@@ -51,8 +51,8 @@ def test_a_profile_has_a_time_of_its_own(hub, play):
         hub.wait_until_up()
         # First, so that it is the one that has been idle for longer.
         hub.start("builder", profile="project")
-        hub.start("pupil", profile="course")
-        hub.wait_for("pupil", seconds=90, ready=False)
+        hub.start("visitor", profile="course")
+        hub.wait_for("visitor", seconds=90, ready=False)
         assert hub.server("builder")["ready"]
     finally:
         hub.stop("builder")
