@@ -7,6 +7,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 log=${DOCKERD_LOG:-/var/log/dockerd.log}
 
+# After a crash the file may name a number that another process has by now, and Docker would take that one for its own.
+forget_stale_pid() {
+  local file=$1 program=$2 pid
+  pid=$(as_root cat "$file" 2>/dev/null) || return 0
+  if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != "$program" ]; then as_root rm -f "$file"; fi
+}
+
 docker_answers_root() { as_root docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 ! docker_answers || exit 0
@@ -32,6 +39,8 @@ if ! docker_answers_root; then
     as_root systemctl start docker || fail "Docker does not start; 'journalctl --unit docker' says why"
   elif ! pidof dockerd >/dev/null; then
     if ! mountpoint --quiet /sys/fs/cgroup && command -v cgroupfs-mount >/dev/null; then as_root cgroupfs-mount; fi
+    forget_stale_pid /var/run/docker.pid dockerd
+    forget_stale_pid /var/run/docker/containerd/containerd.pid containerd
     say "Starting the Docker daemon in the background; its log is $log"
     # shellcheck disable=SC2016  # the inner shell expands it, as root
     as_root sh -c 'setsid dockerd >>"$0" 2>&1 </dev/null &' "$log"
