@@ -17,7 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from fakecloud import FakeCloud
 from libcloudspawner.providers.base import Instance, LaunchRequest, Limits, Provider, State
 
 T = TypeVar("T")
@@ -37,18 +36,6 @@ def launch_request(name: str = "alice", request_id: str = "", **values: Any) -> 
         "environment": {"JUPYTERHUB_API_TOKEN": TOKEN},
     }
     return LaunchRequest(name=name, request_id=request_id or f"r-{name}", **{**defaults, **values})
-
-
-def driver_params(cloud: FakeCloud, **values: Any) -> dict[str, Any]:
-    """How to sign in to a fake cloud, as an administrator writes it."""
-    return {
-        "arg_user_id": cloud.user,
-        "arg_key": cloud.password,
-        "ex_force_auth_url": cloud.auth_url,
-        "ex_tenant_name": cloud.project,
-        "ex_force_service_region": cloud.region,
-        **values,
-    }
 
 
 def user(name: str = "alice") -> SimpleNamespace:

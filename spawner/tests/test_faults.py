@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import fakes
 import pytest
 from fakecloud import FOREVER, FakeCloud, faults
-from fakes import driver_params, eventually, launch_request
+from fakes import eventually, launch_request
 from jupyterhub.objects import Hub
 from jupyterhub.spawner import SpawnException
 from libcloudspawner import fleet as fleet_module
@@ -59,10 +59,10 @@ class OneHub:
     """One process of a hub: what it remembers when it is restarted is in ``states``."""
 
     def __init__(self, cloud: FakeCloud, hub_id: str = "hub", **settings):
-        self.fleet = Fleet(OpenStackProvider(hub_id, driver_params(cloud)))
+        self.fleet = Fleet(OpenStackProvider(hub_id, cloud.driver_params()))
         self._settings = {
             "hub_id": hub_id,
-            "libcloud_driver_params": driver_params(cloud),
+            "libcloud_driver_params": cloud.driver_params(),
             "userserver_sizes": [("Small", "small")],
             "userserver_images": [("Jupyter", "jupyter")],
             "userserver_net": "private",
@@ -517,7 +517,7 @@ async def test_f18_only_what_is_this_hubs_and_nobodys_is_destroyed(hub, new_hub,
     await start(other)
     spawner = hub.spawner("carol")
     await start(spawner)
-    leaked = OpenStackProvider("hub", driver_params(cloud)).create(launch_request(image="jupyter", port=8000))
+    leaked = OpenStackProvider("hub", cloud.driver_params()).create(launch_request(image="jupyter", port=8000))
     await asyncio.sleep(0.3)
     assert leaked.id in cloud.servers
     await eventually(lambda: leaked.id not in cloud.servers)

@@ -10,7 +10,7 @@ from io import StringIO
 
 import pytest
 from fakecloud import FOREVER, FakeCloud, Image, faults
-from fakes import driver_params, launch_request
+from fakes import launch_request
 from libcloudspawner import images as command
 from libcloudspawner.providers import openstack_images
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError
@@ -31,7 +31,7 @@ def cloud():
 
 @pytest.fixture
 def images(cloud):
-    return OpenStackImages("hub", driver_params(cloud))
+    return OpenStackImages("hub", cloud.driver_params())
 
 
 def boot(images, name="jupyter", tag="a1", **values):
@@ -89,7 +89,7 @@ def test_an_image_is_built_and_found_by_its_marks(cloud, images):
     assert (image.full_name, image.is_whole) == ("jupyter-a1", True)
     assert images.images() == [image]
     assert newest(images.images()) == {"jupyter": "a1"}
-    assert OpenStackImages("another-hub", driver_params(cloud)).images() == []
+    assert OpenStackImages("another-hub", cloud.driver_params()).images() == []
 
 
 def test_the_machine_is_made_as_it_was_asked_for_and_lets_in_one_address_by_ssh(cloud, images):
@@ -114,7 +114,7 @@ def test_two_images_that_are_built_at_once_share_what_lets_ansible_in(cloud, ima
 
 def test_the_hub_does_not_see_the_machine_that_an_image_is_built_on(cloud, images):
     boot(images)
-    assert OpenStackProvider("hub", driver_params(cloud)).list() == []
+    assert OpenStackProvider("hub", cloud.driver_params()).list() == []
 
 
 def test_a_machine_that_the_cloud_cannot_start_says_why(cloud, images):
@@ -160,8 +160,8 @@ def test_a_snapshot_that_the_cloud_gives_up_is_no_image(cloud, images, monkeypat
 def test_what_a_broken_build_has_left_is_discarded_and_nothing_else(cloud, images):
     whole = build(cloud, images, tag="a0")
     images.discard()
-    user = OpenStackProvider("hub", driver_params(cloud)).create(launch_request("ada", image="jupyter", port=8000))
-    other = OpenStackImages("another-hub", driver_params(cloud))
+    user = OpenStackProvider("hub", cloud.driver_params()).create(launch_request("ada", image="jupyter", port=8000))
+    other = OpenStackImages("another-hub", cloud.driver_params())
     boot(other, tag="b1")
     boot(images)
     half = Image("half", "jupyter-a1", properties={**cloud.images[whole.id].properties, "libcloudspawner-tag": "a1"})
@@ -217,7 +217,7 @@ def say(cloud, tmp_path, monkeypatch, capsys):
         settings = {
             "provider": "openstack",
             "hub_id": "hub",
-            "libcloud_driver_params": driver_params(cloud),
+            "libcloud_driver_params": cloud.driver_params(),
             "userserver_sizes": [{"name": "small"}, {"name": "large"}],
             "userserver_images": [{"name": "debian-12"}],
             **traits,

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from certipy import Certipy
 from fakecloud import FOREVER, FakeCloud, Flavor, Image, Network, SecurityGroup, faults
-from fakes import TOKEN, driver_params, launch_request
+from fakes import TOKEN, launch_request
 from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
 from libcloudspawner.providers import openstack
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State
@@ -48,7 +48,7 @@ def cloud():
 
 @pytest.fixture
 def provider(cloud):
-    return OpenStackProvider("hub", driver_params(cloud))
+    return OpenStackProvider("hub", cloud.driver_params())
 
 
 def request(name="alice", request_id="", **values):
@@ -189,7 +189,7 @@ def test_nobody_waits_for_libcloud_s_prices(cloud, provider, monkeypatch):
 
 
 def test_machines_of_others_are_neither_shown_nor_asked_about(cloud, provider):
-    other = OpenStackProvider("other", driver_params(cloud)).create(request("alice"))
+    other = OpenStackProvider("other", cloud.driver_params()).create(request("alice"))
     foreign = [
         cloud.seed_server("by-hand"),
         cloud.seed_server("jupyter-alice", metadata={"libcloudspawner-hub": "hub"}),
@@ -202,7 +202,7 @@ def test_machines_of_others_are_neither_shown_nor_asked_about(cloud, provider):
 
 
 def test_only_the_machine_itself_is_deleted(cloud, provider):
-    other = OpenStackProvider("other", driver_params(cloud)).create(request("alice", "r-1"))
+    other = OpenStackProvider("other", cloud.driver_params()).create(request("alice", "r-1"))
     mine = provider.create(request("alice", "r-1"))
     provider.destroy(mine)
     assert list(cloud.servers) == [other.id]
@@ -446,7 +446,7 @@ def test_a_password_that_is_no_longer_right_is_unreachable_and_tried_once_a_call
 @pytest.mark.parametrize("path", ["", "/", "/v3", "/v3/", "/identity", "/identity/v3", "/identity/v3/auth/tokens"])
 def test_an_auth_url_may_end_in_a_version_or_not(cloud, path):
     cloud.refuses_doubled_version = True
-    params = driver_params(cloud, ex_force_auth_url=cloud.auth_url + path)
+    params = cloud.driver_params(ex_force_auth_url=cloud.auth_url + path)
     assert OpenStackProvider("hub", params).list() == []
 
 
@@ -463,7 +463,7 @@ def test_an_application_credential_will_do(cloud):
 
 @pytest.mark.parametrize("version", ["1.1", "2.0", None])
 def test_the_driver_is_the_one_with_pages_whatever_is_asked_for(cloud, version):
-    provider = OpenStackProvider("hub", driver_params(cloud, **({"api_version": version} if version else {})))
+    provider = OpenStackProvider("hub", cloud.driver_params(**({"api_version": version} if version else {})))
     assert isinstance(provider._driver(), OpenStack_2_NodeDriver)
     cloud.page_size = 1
     for number in range(3):
@@ -577,7 +577,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(authority, tmp_path, m
     certificate, both = authority
     with FakeCloud(certificate=both, password=PASSWORD) as cloud:
         if way == "parameter":
-            provider = OpenStackProvider("hub", driver_params(cloud, verify_ssl_cert=certificate))
+            provider = OpenStackProvider("hub", cloud.driver_params(verify_ssl_cert=certificate))
         elif way == "file":
             write_clouds(tmp_path / "clouds.yaml", cloud)
             clouds = yaml.safe_load((tmp_path / "clouds.yaml").read_text())
@@ -586,7 +586,7 @@ def test_a_private_authority_is_trusted_where_it_is_named(authority, tmp_path, m
             provider = OpenStackProvider("hub", {}, "campus")
         else:
             monkeypatch.setenv("OS_CACERT", certificate)
-            provider = OpenStackProvider("hub", driver_params(cloud))
+            provider = OpenStackProvider("hub", cloud.driver_params())
         assert cloud.auth_url.startswith("https://")
         assert provider.list() == []
 
@@ -594,13 +594,13 @@ def test_a_private_authority_is_trusted_where_it_is_named(authority, tmp_path, m
 def test_a_private_authority_that_is_not_named_is_not_trusted(authority):
     with FakeCloud(certificate=authority[1]) as cloud:
         with pytest.raises(ProviderUnreachable, match="certificate verify failed"):
-            OpenStackProvider("hub", driver_params(cloud)).list()
+            OpenStackProvider("hub", cloud.driver_params()).list()
         assert cloud.counts[SIGN_IN] == 0
 
 
 def test_trust_in_everybody_has_to_be_asked_for(cloud):
-    assert driver_parameters(driver_params(cloud))[1] is not False
-    assert driver_parameters(driver_params(cloud, verify_ssl_cert=False))[1] is False
+    assert driver_parameters(cloud.driver_params())[1] is not False
+    assert driver_parameters(cloud.driver_params(verify_ssl_cert=False))[1] is False
 
 
 # --- secrets ------------------------------------------------------------------------------------------------
@@ -635,7 +635,7 @@ def test_no_secret_is_in_what_may_be_printed(cloud, provider, caplog):
     for trouble in (faults.answer("POST", "/v3/auth/tokens", 401), faults.cut("POST", "/v3/auth/tokens")):
         cloud.inject(trouble)
         with pytest.raises(ProviderError) as caught:
-            OpenStackProvider("hub", driver_params(cloud)).list()
+            OpenStackProvider("hub", cloud.driver_params()).list()
         said.append(everything_said(caught.value))
     text = "\n".join([*said, caplog.text])
     assert "Invalid input" in text

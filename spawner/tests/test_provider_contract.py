@@ -14,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 from fakecloud import FakeCloud, Image, faults
-from fakes import TOKEN, Cloud, FakeProvider, HelperStub, driver_params, launch_request
+from fakes import TOKEN, Cloud, FakeProvider, HelperStub, launch_request
 from libcloudspawner.providers import local
 from libcloudspawner.providers.base import Instance, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.local import LocalProvider
@@ -114,7 +114,7 @@ class OpenStackWorld(World):
         self._cloud.images["default"] = Image("default", "default")
 
     def provider(self, hub: str) -> Provider:
-        return OpenStackProvider(hub, driver_params(self._cloud))
+        return OpenStackProvider(hub, self._cloud.driver_params())
 
     def refuse_next(self, message: str) -> None:
         self._cloud.inject(faults.answer("POST", "/servers", 400, message=message))

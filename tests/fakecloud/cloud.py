@@ -75,6 +75,17 @@ class FakeCloud(Settings):
     def auth_url(self) -> str:
         return self.url
 
+    def driver_params(self, **values: Any) -> dict[str, Any]:
+        """How to sign in, as an administrator writes it."""
+        return {
+            "arg_user_id": self.user,
+            "arg_key": self.password,
+            "ex_force_auth_url": self.auth_url,
+            "ex_tenant_name": self.project,
+            "ex_force_service_region": self.region,
+            **values,
+        }
+
     def start(self) -> FakeCloud:
         """Listen; ``port`` is known afterwards."""
         ready: Future[None] = Future()

@@ -39,13 +39,6 @@ class Hub:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/hub"
         self.process: subprocess.Popen[bytes] | None = None
-        params = {
-            "arg_user_id": cloud.user,
-            "arg_key": cloud.password,
-            "ex_force_auth_url": cloud.auth_url,
-            "ex_tenant_name": cloud.project,
-            "ex_force_service_region": cloud.region,
-        }
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(PACKAGE),
@@ -53,7 +46,7 @@ class Hub:
             "PUBLIC_PORT": str(free_port()),
             "ROUTES": str(folder / "routes.json"),
             "ADMIN_TOKEN": ADMIN_TOKEN,
-            "DRIVER_PARAMS": json.dumps(params),
+            "DRIVER_PARAMS": json.dumps(cloud.driver_params()),
         }
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"token {ADMIN_TOKEN}"

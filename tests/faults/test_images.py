@@ -34,14 +34,7 @@ def build(cloud, tmp_path, monkeypatch):
     keys.mkdir()
     monkeypatch.setenv("TMPDIR", str(keys))
     config = tmp_path / "jupyterhub_config.py"
-    params = {
-        "arg_user_id": cloud.user,
-        "arg_key": cloud.password,
-        "ex_force_auth_url": cloud.auth_url,
-        "ex_tenant_name": cloud.project,
-        "ex_force_service_region": cloud.region,
-    }
-    config.write_text(CONFIG.format(params=params))
+    config.write_text(CONFIG.format(params=cloud.driver_params()))
     asked = {
         "command": [sys.executable, "-m", "libcloudspawner.images"],
         "config": str(config),
