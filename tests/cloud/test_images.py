@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from libcloud.compute.providers import get_driver
-from libcloud.compute.types import Provider
-from playbook import ROOT, run_playbook
+from playbook import run_playbook
+from realcloud import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
-CLOUD = json.loads((ROOT / "build/openstack.json").read_text())
 BOOT_SECONDS = 1200
 DOCUMENTED = "/etc/jupyterhub/jupyterhub_config.d/documented.py"
 OFFERED = [{"name": "jupyter", "tag": "auto"}]
@@ -43,19 +41,6 @@ IMAGE = {
     "node_home_data": [{"source": "/etc/debian_version", "destination": "course/release"}],
     "node_hooks": [{"name": "note", "when": "before_start", "command": 'echo "$JUPYTERHUB_USER" >hook'}],
 }
-
-
-def connect() -> Any:
-    return get_driver(Provider.OPENSTACK)(
-        CLOUD["user"],
-        CLOUD["password"],
-        ex_force_auth_url=CLOUD["auth_url"],
-        ex_force_service_region=CLOUD["region"],
-        ex_force_auth_version="3.x_password",
-        ex_tenant_name=CLOUD["project"],
-        ex_domain_name=CLOUD["domain"],
-        api_version="2.2",
-    )
 
 
 def builders() -> dict[str, str]:

@@ -3,38 +3,24 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import documents
 import pytest
-from libcloud.compute.providers import get_driver
-from libcloud.compute.types import Provider
 from playbook import run_playbook
+from realcloud import CLOUD, connect
 
 if TYPE_CHECKING:
     from hub import Hub
 
-CLOUD = json.loads((Path(__file__).parents[2] / "build/openstack.json").read_text())
 BOOT_SECONDS = 1200
 
 
 def machines() -> dict[str, Any]:
     """What there is in the cloud, as the cloud itself says."""
-    driver = get_driver(Provider.OPENSTACK)(
-        CLOUD["user"],
-        CLOUD["password"],
-        ex_force_auth_url=CLOUD["auth_url"],
-        ex_force_service_region=CLOUD["region"],
-        ex_force_auth_version="3.x_password",
-        ex_tenant_name=CLOUD["project"],
-        ex_domain_name=CLOUD["domain"],
-        api_version="2.2",
-    )
-    return {node.name: node for node in driver.list_nodes()}
+    return {node.name: node for node in connect().list_nodes()}
 
 
 def wait_until_gone(name: str, seconds: float = 90) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
-from libcloud.compute.providers import get_driver
-from libcloud.compute.types import NodeState, Provider
+from libcloud.compute.types import NodeState
+from realcloud import CLOUD, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from libcloud.compute.base import Node, NodeDriver
     from testinfra.host import Host
 
-CLOUD = json.loads((Path(__file__).parents[3] / "build" / "openstack.json").read_text())
 
 # What a machine finds, told on port 8000.
 USER_DATA = """#!/bin/sh
@@ -29,27 +27,6 @@ mount -o ro LABEL=config-2 /mnt && cp /mnt/openstack/latest/meta_data.json /srv/
 curl --silent http://169.254.169.254/openstack/latest/meta_data.json >/srv/facts/service
 systemd-run --working-directory=/srv/facts python3 -m http.server 8000
 """
-
-
-def connect(credential: str) -> NodeDriver:
-    common = {
-        "ex_force_auth_url": CLOUD["auth_url"],
-        "ex_force_service_region": CLOUD["region"],
-        "api_version": "2.2",
-    }
-    driver = get_driver(Provider.OPENSTACK)
-    if credential == "application credential":
-        application = CLOUD["application_credential"]
-        return driver(application["id"], application["secret"], ex_force_auth_version="3.x_appcred", **common)
-    return driver(
-        CLOUD["user"],
-        CLOUD["password"],
-        ex_force_auth_version="3.x_password",
-        ex_tenant_name=CLOUD["project"],
-        ex_domain_name=CLOUD["domain"],
-        ex_tenant_domain_id=CLOUD["domain_id"],
-        **common,
-    )
 
 
 @pytest.fixture(scope="module")
