@@ -4,15 +4,34 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from subprocess import CompletedProcess
+
+    from hub import Hub
+
+
+@pytest.fixture
+def configure(hub: Hub, play: Callable[..., CompletedProcess[str]]) -> Iterator[Callable[..., None]]:
+    """Give the hub other settings, for one test."""
+
+    def configure(**settings: Any) -> None:
+        done = play("--tags", "hub_configure,hub_service", **settings)
+        assert done.returncode == 0, done.stdout[-6000:]
+        hub.wait_until_up()
+
+    yield configure
+    configure()
+
 
 def test_a_server_that_nobody_uses_is_stopped_with_its_home_kept_and_one_that_computes_in_silence_is_not(
-    hub, host, play, drop_in
+    hub, host, configure, drop_in
 ):
-    done = play("--tags", "hub_configure,hub_service", hub_cull_timeout=25, hub_cull_every=1)
-    assert done.returncode == 0, done.stdout[-6000:]
+    configure(hub_cull_timeout=25, hub_cull_every=1)
     # What one of them computes is not looked at.
     drop_in(
         """
@@ -24,7 +43,6 @@ def test_a_server_that_nobody_uses_is_stopped_with_its_home_kept_and_one_that_co
         """
     )
     try:
-        hub.wait_until_up()
         for user in ("burner", "unnoticed", "idler"):
             hub.start(user, userserver_size="small")
             if user != "idler":
@@ -37,18 +55,13 @@ def test_a_server_that_nobody_uses_is_stopped_with_its_home_kept_and_one_that_co
         assert hub.server("burner")["ready"]
     finally:
         hub.stop("burner")
-        restored = play("--tags", "hub_configure,hub_service")
-        assert restored.returncode == 0, restored.stdout[-6000:]
-        hub.wait_until_up()
 
 
-def test_a_profile_has_a_time_of_its_own(hub, play):
+def test_a_profile_has_a_time_of_its_own(hub, configure):
     profiles = [{"display_name": name.title(), "slug": name} for name in ("course", "project")]
     times = {"hub_cull_timeout": 20, "hub_cull_timeouts": {"project": 0}, "hub_cull_every": 1}
-    done = play("--tags", "hub_configure,hub_service", hub_profile_list=profiles, **times)
-    assert done.returncode == 0, done.stdout[-6000:]
+    configure(hub_profile_list=profiles, **times)
     try:
-        hub.wait_until_up()
         # First, so that it is the one that has been idle for longer.
         hub.start("builder", profile="project")
         hub.start("visitor", profile="course")
@@ -56,9 +69,6 @@ def test_a_profile_has_a_time_of_its_own(hub, play):
         assert hub.server("builder")["ready"]
     finally:
         hub.stop("builder")
-        restored = play("--tags", "hub_configure,hub_service")
-        assert restored.returncode == 0, restored.stdout[-6000:]
-        hub.wait_until_up()
 
 
 def test_by_default_it_takes_an_hour(hub, host):
