@@ -162,11 +162,51 @@ def test_what_was_broken_off_after_the_mount_is_finished(host, home):
     assert home.unit_file.exists()
 
 
-def test_an_image_that_nothing_mounts_is_begun_anew(host, home):
+def test_what_was_broken_off_before_it_was_whole_is_undone(host, home):
     home.image.parent.mkdir()
-    home.image.touch()
+    home.new.touch()
+    home.write_unit()
     home.settle()
     assert is_as_before(home)
+
+
+@pytest.mark.parametrize("has_home", [True, False])
+def test_a_home_that_was_taken_out_and_not_away_is_mounted_again(host, home, has_home):
+    home.make(2**24)
+    home.take_out()
+    assert not host.mounted
+    if has_home:
+        home.path.mkdir()
+    home.settle()
+    assert host.mounted
+    assert home.unit_file.exists()
+    assert home.image.stat().st_size == 2**24
+
+
+def test_files_beside_an_image_that_is_not_mounted_are_both_kept(host, home):
+    home.image.parent.mkdir()
+    home.image.touch()
+    with pytest.raises(program.CapacityError, match="Both .* hold files of ada"):
+        home.settle()
+    assert home.image.exists()
+    assert (home.path / "thesis").exists()
+    assert not host.mounted
+
+
+def test_former_files_that_were_deleted_in_part_never_become_the_home(host, home, monkeypatch):
+    def broken(folder):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(program.shutil, "rmtree", broken)
+        with pytest.raises(KeyboardInterrupt):
+            home.make(2**24)
+    host.mounted = False  # as after a loss of power
+    home.settle()
+    assert home.image.exists()
+    assert not home.gone.exists()
+    assert not home.former.exists()
+    assert host.mounted
 
 
 def test_a_home_whose_growth_was_broken_off_is_there_again(host, home):
