@@ -186,7 +186,7 @@ def test_a_home_that_was_taken_out_and_not_away_is_mounted_again(host, home, has
 def test_files_beside_an_image_that_is_not_mounted_are_both_kept(host, home):
     home.image.parent.mkdir()
     home.image.touch()
-    with pytest.raises(program.CapacityError, match="Both .* hold files of ada"):
+    with pytest.raises(program.CapacityError, match=r"Both .* hold files of ada"):
         home.settle()
     assert home.image.exists()
     assert (home.path / "thesis").exists()
