@@ -264,6 +264,21 @@ def test_the_command_prunes_all_but_what_the_configuration_offers(cloud, images,
     assert {image.tag for image in images.images()} == {"a2", "a3", "a4"}
 
 
+def test_the_command_prunes_nothing_that_a_profile_a_choice_or_a_group_names(cloud, images, say):
+    for number, tag in enumerate(("a1", "a2", "a3", "a4", "a5")):
+        image = build(cloud, images, tag=tag)
+        cloud.images[image.id].created = 1e9 + number
+        images.discard()
+    choices = {"former": {"display_name": "Former", "spawner_override": {"image": "jupyter-a2"}}}
+    profile = {
+        "display_name": "Old",
+        "spawner_override": {"image": "jupyter-a1"},
+        "profile_options": {"release": {"display_name": "Release", "choices": choices}},
+    }
+    groups = {"physics": {"groups": ["physics"], "spawner_override": {"image": "jupyter-a3"}}}
+    assert say("prune", "0", "jupyter", profile_list=[profile], group_overrides=groups) == (0, "jupyter-a4", "")
+
+
 def test_the_command_says_what_went_wrong(cloud, say):
     cloud.inject(faults.quota_exceeded(times=FOREVER))
     code, _, error = say("boot", order=ORDER)

@@ -102,7 +102,7 @@ def test_a_mistake_is_said_before_anything_is_booted(build: Run) -> None:
 def test_the_tag_auto_is_refused_as_long_as_there_is_no_image(play: Run, own_images: None) -> None:
     refused = play(hub_userserver_images=OFFERED)
     assert refused.returncode != 0
-    assert "has the tag auto for jupyter, of which the cloud holds no image" in refused.stdout
+    assert "newest image of jupyter, of which the cloud holds none" in refused.stdout
 
 
 def test_a_build_that_fails_leaves_nothing(build: Run) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import options
@@ -67,8 +67,17 @@ def discard(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:
 def prune(cloud: OpenStackImages, spawner: LibcloudSpawner, kept: str, *names: str) -> str:
     images = cloud.images()
     offered = [image.full_name for image in options.parse_images(spawner.userserver_images)] + [spawner.image]
+    offered += _texts([spawner.profile_list, spawner.group_overrides])
     old = [one for name in names for one in superfluous(images, name, int(kept), offered)]
     return "\n".join(one.full_name for one in old if cloud.delete(one))
+
+
+def _texts(value: Any) -> list[str]:
+    """All texts in it, among them the images that a profile or a group names."""
+    if isinstance(value, str):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, Sequence) else ()
+    return [text for part in parts for text in _texts(part)]
 
 
 def remove(cloud: OpenStackImages, spawner: LibcloudSpawner) -> str:

@@ -455,6 +455,22 @@ def test_the_image_that_auto_means_is_recorded_and_the_others_stay_as_they_are()
     assert configuration(SHARED, **known).LibcloudSpawner.userserver_images == IMAGES[1:]
 
 
+def test_the_image_that_auto_means_is_recorded_in_profiles_and_groups():
+    def named(tag):
+        override = {"image": f"jupyter-{tag}", "mem_limit": "1G"}
+        choices = {"a": {"display_name": "A", "spawner_override": override}}
+        option = {"image": {"display_name": "Image", "choices": choices}}
+        profile = {"display_name": "jupyter-auto", "spawner_override": override, "profile_options": option}
+        return {
+            "hub_profile_list": [profile],
+            "hub_group_overrides": {"x": {"groups": ["x"], "spawner_override": override}},
+        }
+
+    found = configuration(SHARED, __hub_image_tags={"jupyter": "3f2a"}, **named("auto")).LibcloudSpawner
+    assert found.profile_list == named("3f2a")["hub_profile_list"]
+    assert found.group_overrides == named("3f2a")["hub_group_overrides"]
+
+
 @pytest.mark.parametrize("tag", ["latest", ""])
 def test_a_tag_that_says_nothing_is_refused(tag):
     said = refusal(**CLOUD, hub_userserver_images=[{"name": "jupyter", "tag": tag}])
