@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playbook import run_playbook
-from realcloud import connect
+from realcloud import connect, upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,3 +197,35 @@ def test_teardown_shows_the_images_that_it_would_delete(run: Run, eve: Hub) -> N
     shown = run("teardown", "--check", hub_provider="openstack")
     assert f"These images were built for the hub: {image}" in shown.stdout, shown.stdout
     assert images() == [image]
+
+
+@pytest.fixture(scope="module")
+def disk(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image that was built without a cloud, and uploaded; its name."""
+    folder = tmp_path_factory.mktemp("disks")
+    local = {"image_provider": "qcow2", "image_source": "bookworm", "image_folder": str(folder), "image_disk_mib": 3072}
+    for expected in ("was built", "is there already"):
+        built = run("image", "--inventory", inventory(folder, **local))
+        assert built.returncode == 0, built.stdout
+        assert expected in built.stdout
+    (path,) = folder.glob("*.qcow2")
+    assert WHOLE.fullmatch(path.stem)
+    upload(path.stem, path)
+    path.unlink()
+    yield path.stem
+    (image,) = (image for image in connect().list_images() if image.name == path.stem)
+    connect().delete_image(image)
+
+
+def test_a_machine_of_a_disk_that_was_built_without_the_cloud_is_a_node_like_any_other(
+    disk: str, hub: Hub, play: Run, own_images: None
+) -> None:
+    offered = play(hub_userserver_images=[{"name": disk}])
+    assert offered.returncode == 0, offered.stdout
+    hub.request_start("flo", userserver_size="c2.large", userserver_image=disk)
+    hub.wait_for("flo", seconds=BOOT_SECONDS, ready=True)
+    kernel = hub.kernel("flo")
+    assert kernel.run("import getpass, os; print(getpass.getuser(), os.getcwd())") == "flo /home/flo"
+    assert kernel.run("import sys; print(sys.prefix.startswith('/opt/jupyterhub-singleuser/environments/'))") == "True"
+    assert kernel.run("print(open('hook').read().strip())") == "flo", "what runs before a start"
+    hub.stop("flo")
