@@ -19,6 +19,13 @@ ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 RUN python3 -m venv /opt/lab && /opt/lab/bin/pip install --quiet jupyterhub==6.1.1 jupyterlab
 ENV PATH=/opt/lab/bin:$PATH KIND="of an image"
 COPY lesson.txt /lesson.txt
+RUN mkdir --mode=777 /outputs
+VOLUME /outputs
+USER nobody
+WORKDIR /outputs
+STOPSIGNAL SIGKILL
+ENTRYPOINT ["false"]
+CMD ["false"]
 """
 SET_UP = f"""
 set -e
@@ -131,6 +138,14 @@ def test_a_container_has_the_users_account_their_home_and_nothing_more(built, of
     assert kernel.run("os.listdir('/home'), os.path.exists('/srv/registry')") == "(['jupyter-ada'], False)"
     assert kernel.run("open('kept', 'w').write('a')") == "1"
     assert host.file("/home/jupyter-ada/kept").user == "jupyter-ada"
+
+
+def test_how_an_image_wants_to_be_started_does_not_count(built, offered, hub, student, host):
+    hub.start(student, userserver_image="built")
+    kernel = hub.kernel(student)
+    assert kernel.run("import os; os.path.ismount('/outputs'), os.getcwd()") == "(False, '/home/jupyter-ada')"
+    assert "Read-only file system" in kernel.run("open('/outputs/here', 'w')")
+    assert host.check_output(f"{PODMAN} volume ls --quiet") == ""
 
 
 def test_what_a_user_installs_into_an_image_stays_in_their_home(built, offered, hub, student):
