@@ -24,7 +24,7 @@ VOLUME /outputs
 USER nobody
 WORKDIR /outputs
 STOPSIGNAL SIGKILL
-ENTRYPOINT ["false"]
+ENTRYPOINT ["env", "ENTERED=yes"]
 CMD ["false"]
 """
 SET_UP = f"""
@@ -140,10 +140,13 @@ def test_a_container_has_the_users_account_their_home_and_nothing_more(built, of
     assert host.file("/home/jupyter-ada/kept").user == "jupyter-ada"
 
 
-def test_how_an_image_wants_to_be_started_does_not_count(built, offered, hub, student, host):
+def test_the_entry_point_of_an_image_starts_the_server_and_its_user_and_folders_do_not_count(
+    built, offered, hub, student, host
+):
     hub.start(student, userserver_image="built")
     kernel = hub.kernel(student)
-    assert kernel.run("import os; os.path.ismount('/outputs'), os.getcwd()") == "(False, '/home/jupyter-ada')"
+    assert kernel.run("import os; os.environ['ENTERED']") == "'yes'"
+    assert kernel.run("os.path.ismount('/outputs'), os.getcwd()") == "(False, '/home/jupyter-ada')"
     assert "Read-only file system" in kernel.run("open('/outputs/here', 'w')")
     assert host.check_output(f"{PODMAN} volume ls --quiet") == ""
 
