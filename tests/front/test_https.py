@@ -37,7 +37,7 @@ def authority(tmp_path_factory):
     new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj")
     openssl(folder, *new, "/CN=Test authority", "-days", "2", "-keyout", "ca.key", "-out", "ca.crt")
     for file, name in (("hub", NAME), ("acme", "localhost")):
-        (folder / f"{file}.ext").write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth\n")
+        (folder / f"{file}.ext").write_text(f"subjectAltName=DNS:{name},DNS:*.{name}\nextendedKeyUsage=serverAuth\n")
         openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{file}.key",
                 "-out", f"{file}.csr")  # fmt: skip
         openssl(folder, "x509", "-req", "-in", f"{file}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-days", "2",
@@ -86,7 +86,8 @@ def browser(host, hub_url, tmp_path, monkeypatch):
         for index, certificate in enumerate(certificates):
             trust = ("-A", "-t", "C,,", "-n", f"authority-{index}", "-i", certificate)
             subprocess.run([*database, *trust], check=True)
-        options = ["--no-sandbox", "--disable-gpu", "--disable-quic", f"--host-resolver-rules=MAP {NAME} {address}"]
+        names = f"--host-resolver-rules=MAP {NAME} {address},MAP *.{NAME} {address}"
+        options = ["--no-sandbox", "--disable-gpu", "--disable-quic", names]
         return playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=options, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
         )
@@ -182,6 +183,36 @@ def test_the_proxy_is_reached_through_https_alone(manual, hub_url, host):
     exposure = host.run("systemd-analyze security jupyterhub-https.service").stdout.splitlines()[-1]
     assert float(exposure.split(":")[1].split()[0]) <= 2.0, exposure
     assert host.file("/etc/jupyterhub/secrets/https.key").mode & 0o077 == 0
+
+
+def test_a_server_has_a_name_of_its_own_to_which_the_sign_in_at_the_hub_is_not_sent(
+    configured, authority, browser, api
+):
+    configured(
+        hub_subdomain_host=f"https://{NAME}",
+        hub_https="manual",
+        hub_https_hosts=[NAME],
+        hub_https_certificate=str(authority / "hub.crt"),
+        hub_https_key=str(authority / "hub.key"),
+    )
+    chromium = browser(authority / "ca.crt")
+    page = chromium.new_page(base_url=f"https://{NAME}")
+    page.set_default_timeout(60_000)
+    page.goto("/hub/login")
+    page.fill("#username_input", STUDENT)
+    page.fill("#password_input", "molecule")
+    page.click("#login_submit")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(f"https://{STUDENT}.{NAME}/user/{STUDENT}/lab*", timeout=90_000)
+    run_cell(page, "print(6 * 7)", "42")
+
+    def sent_to(host):
+        return {cookie["name"] for cookie in page.context.cookies(f"https://{host}/hub/")}
+
+    assert "jupyterhub-hub-login" in sent_to(NAME)
+    assert "jupyterhub-hub-login" not in sent_to(f"{STUDENT}.{NAME}")
+    api("DELETE", f"/users/{STUDENT}/server")
+    chromium.close()
 
 
 def test_an_authority_gives_the_certificate(configured, authority, host, hub_url, browser, tmp_path):

@@ -434,6 +434,16 @@ def test_requirements_of_ones_own_hold_what_stops_idle_servers():
     [
         ({"hub_https": "letsencrypt"}, "needs the names that the hub is reached by"),
         ({"hub_https": "manual", "hub_https_hosts": ["hub.example.org"]}, "they must both name a file"),
+        ({"hub_subdomain_host": "hub.example.org"}, "It is the address of the hub without a path"),
+        ({"hub_subdomain_host": "https://10.0.0.1"}, "and cannot be a number"),
+        (
+            {"hub_https": "manual", "hub_https_hosts": ["a.org"], "hub_subdomain_host": "https://b.org"},
+            "has to be https:// and the first of hub_https_hosts",
+        ),
+        (
+            {"hub_https": "letsencrypt", "hub_https_hosts": ["a.org"], "hub_subdomain_host": "https://a.org"},
+            "needs a certificate for *.a.org",
+        ),
         ({"hub_https_acme_ca_file": "/no/such/file"}, "the control machine has no such file"),
         ({"__hub_https_ports": {"results": [{"item": 80}, {"item": 443, "msg": "taken"}]}}, "on port 443, which HTTPS"),
     ],
