@@ -185,9 +185,7 @@ def test_the_proxy_is_reached_through_https_alone(manual, hub_url, host):
     assert host.file("/etc/jupyterhub/secrets/https.key").mode & 0o077 == 0
 
 
-def test_the_sign_in_at_the_hub_is_not_sent_to_a_server_with_a_name_of_its_own(
-    configured, authority, browser, api
-):
+def test_the_sign_in_at_the_hub_is_not_sent_to_a_server_with_a_name_of_its_own(configured, authority, browser, api):
     configured(
         hub_subdomain_host=f"https://{NAME}",
         hub_https="manual",
