@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import documents
 import pytest
-from playbook import run_playbook
+from playbook import ROOT, run_playbook
 from realcloud import CLOUD, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from hub import Hub
+    from testinfra.host import Host
 
 BOOT_SECONDS = 1200
 
@@ -86,6 +90,46 @@ def test_a_server_lives_on_when_the_hub_is_restarted(host, ada):
     host.check_output("systemctl restart jupyterhub")
     ada.wait_until_up()
     ada.wait_for("ada", ready=True)
+    assert kernel.run("print(kept)") == "42"
+    assert machines()["jupyter-ada"].id == before
+
+
+@pytest.fixture
+def new_host(host: Host, pytestconfig: pytest.Config) -> Iterator[Callable[[], None]]:
+    """Have a host that nothing was done to in place of the hub's, with its name and its address."""
+    name = host.check_output("hostname")
+    address = host.check_output("hostname --all-ip-addresses").split()[0]
+    lost = f"{name}-lost"
+
+    def replace() -> None:
+        for command in (
+            ["docker", "rename", name, lost],
+            ["docker", "stop", lost],
+            ["docker", "network", "disconnect", "libcloudspawner-cloud", lost],
+            [str(ROOT / "tools/host.sh"), name, "bookworm", "--network", "libcloudspawner-cloud", "--ip", address],
+        ):
+            subprocess.run(command, check=True)
+
+    yield replace
+    subprocess.run(["docker", "rm", "--force", "--volumes", lost], check=False)
+
+
+def test_a_new_host_that_a_backup_is_restored_on_finds_the_machines_again(ada, host, run, new_host, tmp_path):
+    kernel = ada.kernel("ada")
+    kernel.run("kept = 42")
+    before = machines()["jupyter-ada"].id
+    token = ada.call("POST", "/users/ada/tokens").json()["token"]
+    saved = run("backup", backup_to=str(tmp_path))
+    assert saved.returncode == 0, saved.stdout[-4000:]
+    (archive,) = tmp_path.glob("*/jupyterhub-*.tar.gz")
+
+    new_host()
+    assert host.run("id jupyterhub").failed
+    restored = run("restore", restore_file=str(archive))
+    assert restored.returncode == 0, restored.stdout[-6000:]
+    ada.wait_until_up()
+    ada.wait_for("ada", ready=True)
+    assert type(ada)(ada.url, token).call("GET", "/user").json()["name"] == "ada"
     assert kernel.run("print(kept)") == "42"
     assert machines()["jupyter-ada"].id == before
 
