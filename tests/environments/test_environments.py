@@ -13,7 +13,7 @@ from repositories import ENVIRONMENTS, commit, write
 EXAMPLES = Path(__file__).parents[2] / "environments"
 CHANNEL = Path(__file__).parents[1] / "conda_channel.py"
 
-COURSE = {"requirements.txt": "humanize\nnumpy==1.26.4\n"}
+COURSE = {"requirements.txt": "humanize\nnumpy==1.26.4\nnbgitpuller==1.3.0\n"}
 GEO = {
     "environment.yaml": "channels: [conda-forge]\nvariables: {KIND: 'geo data'}\n"
     "dependencies:\n  - geo=1\n  - proj\n  - pip:\n    - humanize\n",
@@ -113,6 +113,42 @@ def test_what_is_unchanged_is_not_built_again(built, play, repositories):
     again = play("--tags", "node_install", **environments(repositories))
     assert again.returncode == 0, again.stdout[-6000:]
     assert "changed=0" in again.stdout
+
+
+@pytest.fixture
+def lessons(host):
+    """The address of a git repository."""
+    host.check_output("rm -rf /srv/git && git init --quiet --initial-branch=main /srv/git/lessons")
+    add_lesson(host, "week1.txt")
+    serve = (
+        "systemd-run --quiet --unit=test-git --collect git daemon --export-all --listen=127.0.0.1 --base-path=/srv/git"
+    )
+    host.check_output(serve)
+    yield "git://127.0.0.1/lessons"
+    host.check_output("systemctl stop test-git && rm -rf /srv/git")
+
+
+def add_lesson(host, name):
+    commit = "git -c user.name=a -c user.email=a@b commit --quiet --message lesson"
+    host.check_output(f"cd /srv/git/lessons && echo lesson >{name} && git add . && {commit}")
+
+
+def test_a_link_fetches_what_is_new_in_a_repository_and_keeps_what_the_student_wrote(
+    offered, hub, student, host, lessons
+):
+    def follow():
+        said = hub.call("GET", f"/user/{student}/git-pull/api?repo={lessons}&branch=main").text
+        assert '"phase": "finished"' in said, said
+
+    hub.start(student, userserver_image="course")
+    follow()
+    kernel = hub.kernel(student)
+    kernel.run("open('lessons/week1.txt', 'w').write('my answer')")
+    add_lesson(host, "week2.txt")
+    follow()
+    assert (
+        kernel.run("open('lessons/week1.txt').read(), open('lessons/week2.txt').read()") == "('my answer', 'lesson\\n')"
+    )
 
 
 def test_data_are_fetched_for_all_servers_to_read(offered, hub, student):
