@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,12 +27,23 @@ print(render("jupyterhub-singleuser@.service.j2", **{UNIT}), end="")
 """
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
+def build(target: str, source: Path, folder: Path) -> None:
+    words = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    subprocess.run(words, cwd=source, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module", params=["repository", "source distribution"])
+def site(request, tmp_path_factory) -> Path:
     """A folder with the wheel, and beside it nothing but what rendering needs."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=SPAWNER, check=True, capture_output=True)
+    source = SPAWNER
+    if request.param == "source distribution":
+        build("sdist", SPAWNER, folder)
+        (packed,) = folder.glob("jupyter_libcloudspawner-*.tar.gz")
+        with tarfile.open(packed) as archive:
+            archive.extractall(folder, filter="data")
+        source = folder / packed.name.removesuffix(".tar.gz")
+    build("wheel", source, folder)
     (wheel,) = folder.glob("jupyter_libcloudspawner-*.whl")
     site = folder / "site"
     with zipfile.ZipFile(wheel) as archive:
