@@ -82,14 +82,19 @@ print(used / seconds, held_back / periods)
 
 
 def test_processes_get_the_processors_of_their_size_within_a_tenth_and_no_more(hub, host, servers):
-    burn = "import time\nend = time.monotonic() + 40\nwhile time.monotonic() < end: pass"
-    hub.kernel("greedy").run(
-        f"import subprocess, sys\nfor _ in range(2): subprocess.Popen([sys.executable, '-c', {burn!r}])"
+    kernel = hub.kernel("greedy")
+    kernel.run(
+        "import subprocess, sys\n"
+        "burners = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(2)]"
     )
     group = host.service("jupyterhub-singleuser@greedy").systemd_properties["ControlGroup"]
-    used, held_back = map(float, host.check_output("python3 -c %s %s", MEASURE, group).split())
     # All of it where the machine has it to spare: a busy one gives less, and then the limit holds nobody back. One that
-    # is so busy most of the time shows nothing.
+    # is so busy most of the time shows nothing, so look for a better one.
+    for _ in range(12):
+        used, held_back = map(float, host.check_output("python3 -c %s %s", MEASURE, group).split())
+        if held_back > 0.5:
+            break
+    kernel.run("for burner in burners: burner.kill()")
     assert held_back > 0.5
     assert 0.9 * 0.5 * held_back <= used <= 1.1 * 0.5
 
