@@ -8,8 +8,7 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from antsibull_docs_parser.parser import Context, parse
 
 ROOT = Path(__file__).parents[1]
 COLLECTION = "libcloudspawner.jupyterhub"
-ROLES = ("hub", "node", "environment", "container")
+ROLES = ("hub", "node", "environment", "image", "container")
 MODULES = ("singleuser", "singleuser_info", "instance_info")
 
 
@@ -45,12 +44,11 @@ class Readable(MDFormatter):
         return f"`{part.plugin.fqcn}`"
 
 
-def ansible_doc(name: str, kind: str) -> dict[str, Any]:
+def ansible_doc(kind: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks/collections")}
-    command = ["ansible-doc", "--json", "--type", kind, f"{COLLECTION}.{name}"]
+    command = ["ansible-doc", "--json", "--type", kind, *(f"{COLLECTION}.{name}" for name in names)]
     answer = json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
-    found: dict[str, Any] = answer[f"{COLLECTION}.{name}"]
-    return found
+    return {name: answer[f"{COLLECTION}.{name}"] for name in names}
 
 
 def text(paragraphs: str | list[str]) -> str:
@@ -75,14 +73,13 @@ def fields(options: dict[str, Any], indent: str = "") -> Iterator[str]:
         yield from fields(field.get("options") or field.get("suboptions") or field.get("contains") or {}, f"{indent}  ")
 
 
-def role_page(name: str) -> Iterator[str]:
-    role = ansible_doc(name, "role")["entry_points"]["main"]
+def role_page(name: str, documented: dict[str, Any]) -> Iterator[str]:
+    role = documented["entry_points"]["main"]
     yield f"# Role {COLLECTION}.{name}\n\n{role['short_description']}.\n\n{text(role['description'])}\n\n## Variables\n"
     yield from fields(role["options"])
 
 
-def module_page(name: str) -> Iterator[str]:
-    module = ansible_doc(name, "module")
+def module_page(name: str, module: dict[str, Any]) -> Iterator[str]:
     doc = module["doc"]
     yield f"# Module {COLLECTION}.{name}\n\n{doc['short_description']}.\n\n{text(doc['description'])}\n\n## Options\n"
     yield from fields(doc["options"])
@@ -93,6 +90,7 @@ def module_page(name: str) -> Iterator[str]:
 
 
 def spawner_page() -> Iterator[str]:
+    sys.path.insert(0, str(ROOT / "spawner/src"))
     from libcloudspawner.spawner import LibcloudSpawner
 
     yield (
@@ -106,19 +104,15 @@ def spawner_page() -> Iterator[str]:
 def main() -> None:
     target = ROOT / "build/docs"
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as packages:
-        install = ["uv", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", packages]
-        subprocess.run([*install, "--python", sys.executable, ROOT / "spawner"], check=True)
-        sys.path.insert(0, packages)
-        pages = {
-            **{f"role-{name}": role_page(name) for name in ROLES},
-            **{f"module-{name}": module_page(name) for name in MODULES},
-            "LibcloudSpawner": spawner_page(),
-        }
-        for name, lines in pages.items():
-            page = target / f"{name}.md"
-            page.write_text("\n".join(lines), encoding="utf-8")
-            print(page.relative_to(ROOT))
+    pages = {
+        **{f"role-{name}": role_page(name, role) for name, role in ansible_doc("role", ROLES).items()},
+        **{f"module-{name}": module_page(name, module) for name, module in ansible_doc("module", MODULES).items()},
+        "LibcloudSpawner": spawner_page(),
+    }
+    for name, lines in pages.items():
+        page = target / f"{name}.md"
+        page.write_text("\n".join(lines), encoding="utf-8")
+        print(page.relative_to(ROOT))
 
 
 if __name__ == "__main__":
