@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from pages import commands_run_by
+
+HERE = f"tests/integration/{Path(__file__).name}"
 FILES = ["/etc/jupyterhub/jupyterhub_config.py", "/etc/jupyterhub/secrets/secret_config.py"]
 DROP_IN = "/etc/jupyterhub/jupyterhub_config.d/10-test.py"
 
@@ -40,6 +44,18 @@ def test_a_mistake_in_a_file_of_the_operators_own_is_found_before_the_hub_restar
         host.check_output("rm %s", DROP_IN)
     assert result.returncode != 0
     assert "c.JupyterHub.prot is not a setting of JupyterHub; did you mean port?" in result.stdout
+
+
+def test_the_configuration_is_checked_by_hand(host):
+    (command,) = commands_run_by(f"{HERE}::test_the_configuration_is_checked_by_hand")
+    host.check_output(command)
+    host.check_output("echo c.JupyterHub.prot = 1 > %s", DROP_IN)
+    try:
+        refused = host.run(command)
+    finally:
+        host.check_output("rm %s", DROP_IN)
+    assert refused.failed
+    assert "c.JupyterHub.prot is not a setting of JupyterHub; did you mean port?" in refused.stderr
 
 
 def test_the_hubs_service_alone_can_be_run_again(play):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pages import ROOT, blocks, commands_run_by
 from playbook import run_playbook
 
-CLASS_GUIDE = Path(__file__).parents[2] / "docs/howto/class.md"
+HERE = f"tests/integration/{Path(__file__).name}"
 
 
 @pytest.fixture
@@ -59,6 +60,13 @@ def test_the_log_of_one_users_server_is_shown_and_of_no_other(servers, run):
     assert "No entries" in run("logs", user="nobody-ever").stdout
 
 
+def test_a_command_of_the_pages_tells_of_a_server_on_its_host(servers, host):
+    commands = commands_run_by(f"{HERE}::test_a_command_of_the_pages_tells_of_a_server_on_its_host")
+    assert len(commands) == 3
+    for command in commands:
+        assert re.search(r"\bada\b", host.check_output(command)), command
+
+
 def test_the_log_of_a_server_that_has_stopped_is_still_shown(hub, run):
     hub.start("ada")
     hub.stop("ada")
@@ -95,8 +103,7 @@ def newcomers(hub):
 
 
 def test_the_guide_on_classes_starts_a_class_and_stops_it(hub, newcomers, tmp_path, pytestconfig):
-    blocks = re.findall(r"```yaml\n(.*?)```", CLASS_GUIDE.read_text(encoding="utf-8"), re.S)
-    start, stop = (yaml.safe_load(block) for block in blocks if "hosts: hubs" in block)
+    start, stop = map(yaml.safe_load, blocks(ROOT / "docs/howto/class.md", "yaml"))
     students = start[0]["vars"]["students"]
     newcomers(students)
     for name, play, ready in (("start", start, True), ("stop", stop, False)):

@@ -7,11 +7,11 @@ import fcntl
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 from programs import load_program
+from wheels import write_wheel
 
 FILES = Path(__file__).parents[3] / "roles/environment/files"
 PYTHON = "/usr/bin/python3"
@@ -23,16 +23,6 @@ sys.path.insert(0, str(FILES))
 
 builder = load_program(FILES / "build-environment")
 pruner = load_program(FILES / "prune-environments")
-
-
-def write_wheel(folder, name, version, depends=()):
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}/__init__.py", f"__version__ = '{version}'\n")
-        needs = "".join(f"Requires-Dist: {one}\n" for one in depends)
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
 
 
 @pytest.fixture(autouse=True)
