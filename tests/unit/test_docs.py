@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import json
 import re
-from pathlib import Path
+import subprocess
 
 import pytest
 import yaml
-from libcloudspawner import naming, observability
+from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+from libcloudspawner import checkconfig, naming, observability
+from pages import PAGES, ROOT, blocks, name_of
 from prometheus_client.metrics import MetricWrapperBase
-from role_settings import options
+from role_settings import options, rendered, templar
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]
 ROLES = ("hub", "node", "environment", "image", "container")
-SPECIFIED = {name for role in ROLES for name in options(role)}
+PREFIXES = tuple(f"{role}_" for role in ROLES)
+SPECIFIED = {name: option for role in ROLES for name, option in options(role).items()}
 NAMES = re.findall(
     r"^\| `(\S+)` \| (default|`\S+`) \| `(\S+)` \| `(\S+)` \|$", (DOCS / "explanation.md").read_text(), re.M
 )
@@ -32,33 +36,96 @@ def test_the_explanation_shows_names():
     assert len(NAMES) == 3
 
 
-def variables(page):
-    """Those of the roles that the YAML of a page sets, wherever it stands."""
+def settings(value):
+    """Each set of variables of the roles within a document, wherever it stands in it."""
+    if isinstance(value, dict):
+        of_roles = {name: inner for name, inner in value.items() if str(name).startswith(PREFIXES)}
+        yield from [of_roles] if of_roles else []
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from settings(inner)
 
-    def within(value):
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                yield name
-                yield from within(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                yield from within(inner)
 
-    for block in re.findall(r"(?ms)^ *```yaml\n(.*?)^ *```$", page.read_text()):
+def documented_settings(page):
+    for block in blocks(page, "yaml"):
         for document in yaml.safe_load_all(block):
-            yield from (name for name in within(document) if str(name).startswith(tuple(f"{role}_" for role in ROLES)))
+            yield from settings(filled_in(document))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_variables_that_a_page_sets_are_those_of_the_roles(page):
-    assert set(variables(page)) <= SPECIFIED
+def filled_in(value):
+    """With something in the place of what a vault holds, and of the folder of the inventory."""
+    if isinstance(value, dict):
+        return {name: filled_in(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled_in(inner) for inner in value]
+    return re.sub(r"\{\{ (vault_\w+|inventory_dir) \}\}", "/filled-in", value) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_a_page_sets_are_variables_of_the_roles_with_values_that_fit(page):
+    for variables in documented_settings(page):
+        specified = {name: SPECIFIED.get(name) for name in variables}
+        assert [name for name, option in specified.items() if option is None] == []
+        validated = ArgumentSpecValidator(specified).validate(variables, validate_role_argument_spec=True)
+        assert validated.error_messages == []
 
 
 def test_pages_set_variables():
-    assert {"hub_userserver_images", "node_environments"} <= set(variables(DOCS / "howto/environments.md"))
+    found = {name for variables in documented_settings(DOCS / "howto/environments.md") for name in variables}
+    assert {"hub_userserver_images", "node_environments"} <= found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.fixture
+def problems(tmp_path, monkeypatch):
+    """What a hub says that starts with a configuration."""
+    monkeypatch.setenv("CONFIGPROXY_AUTH_TOKEN", "unused")
+    monkeypatch.chdir(tmp_path)
+
+    def problems(text):
+        (tmp_path / "jupyterhub_config.py").write_text(text)
+        return checkconfig.problems(str(tmp_path / "jupyterhub_config.py"))
+
+    return problems
+
+
+# Another way to sign in than dummy takes a package that is not among the tools.
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_hub_takes_what_a_page_sets(page, problems):
+    for variables in documented_settings(page):
+        if any(name.startswith("hub_") for name in variables):
+            known = templar("hub", **{"hub_admin_users": ["ada"], **variables, "hub_authenticator": "dummy"})
+            text = rendered(ROOT / "templates/jupyterhub_config.py.j2", known)
+            assert problems(re.sub(r"^load_subconfig\(.*secret_config.*", "", text, flags=re.M)) == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
+def test_the_hub_takes_the_python_of_a_page(page, problems, tmp_path):
+    auth = {"auth_url": "https://cloud.example.org:5000", "username": "u", "password": "p", "project_name": "p"}
+    (tmp_path / "clouds.yaml").write_text(yaml.safe_dump({"clouds": {"campus": {"auth": auth}}}))
+    for block in blocks(page, "python"):
+        assert problems(block) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_an_inventory_of_a_page_has_a_hub_or_images(page, tmp_path):
+    for block in blocks(page, "yaml"):
+        if re.match("(all|images):$", block, re.M):
+            (tmp_path / "inventory.yml").write_text(block)
+            groups = InventoryManager(DataLoader(), [str(tmp_path / "inventory.yml")]).get_groups_dict()
+            assert groups.get("images") or groups["hubs"] == groups["nodes"] != []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_block_of_a_page_can_be_read_by_what_it_is_for(page):
+    for block in blocks(page, "json"):
+        json.loads(block)
+    runs = [line.removeprefix("RUN ") for block in blocks(page, "dockerfile") for line in block.splitlines()[1:]]
+    for script in [*blocks(page, "shell"), *blocks(page, "bash"), *runs]:
+        subprocess.run(["bash", "-n", "-c", script], check=True)
+    assert all(block.startswith("FROM ") for block in blocks(page, "dockerfile"))
+    assert all(block.startswith("#!/bin/bash\n") for block in blocks(page, "bash"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_of_a_page_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
@@ -78,3 +145,11 @@ def test_the_metrics_that_are_written_of_are_those_that_are_counted(name):
     }
     assert len(counted) == 6
     assert metrics(DOCS / "howto" / name) == counted
+
+
+def test_the_events_that_are_written_of_are_those_that_are_told():
+    code = (ROOT / "spawner/src/libcloudspawner/spawner.py").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"one line of JSON for each event.*?\n\n", (DOCS / "howto/metrics.md").read_text(), re.S)
+    assert set(re.findall("`([a-z-]+)`", listed)) == set(
+        re.findall(r'observability\.tell\(self\.log, "([a-z-]+)"', code)
+    )
