@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
@@ -22,6 +23,14 @@ def options(role: str) -> dict[str, Any]:
     """What a role's specification says of its variables, those of all entry points."""
     entry_points = load(ROLES / role / "meta/argument_specs.yml")["argument_specs"].values()
     return {name: option for entry_point in entry_points for name, option in entry_point.get("options", {}).items()}
+
+
+def module_options(module: str) -> dict[str, Any]:
+    """What the documentation of a module says of its own options."""
+    text = (ROOT / f"plugins/modules/{module}.py").read_text(encoding="utf-8")
+    documentation = text.partition('DOCUMENTATION = r"""')[2].partition('"""')[0]
+    own: dict[str, Any] = yaml.safe_load(documentation)["options"]
+    return own
 
 
 def templar(role: str, **variables: Any) -> Templar:

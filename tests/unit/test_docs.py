@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 
@@ -15,7 +16,7 @@ from ansible.parsing.dataloader import DataLoader
 from libcloudspawner import checkconfig, naming, observability
 from pages import PAGES, ROOT, blocks, name_of
 from prometheus_client.metrics import MetricWrapperBase
-from role_settings import options, rendered, templar
+from role_settings import module_options, options, rendered, templar
 
 DOCS = ROOT / "docs"
 ROLES = ("hub", "node", "environment", "image", "container")
@@ -112,6 +113,21 @@ def test_an_inventory_of_a_page_has_a_hub_or_images(page, tmp_path):
             (tmp_path / "inventory.yml").write_text(block)
             groups = InventoryManager(DataLoader(), [str(tmp_path / "inventory.yml")]).get_groups_dict()
             assert groups.get("images") or groups["hubs"] == groups["nodes"] != []
+
+
+def test_the_plays_of_the_pages_are_such_and_give_our_modules_options_that_they_have(tmp_path):
+    found = [yaml.safe_load(block) for page in PAGES for block in blocks(page, "yaml")]
+    plays = [play for one in found if isinstance(one, list) for play in one if "hosts" in play]
+    assert plays
+    (tmp_path / "plays.yml").write_text(yaml.safe_dump(plays))
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks/collections")}
+    command = ["ansible-playbook", "--syntax-check", str(tmp_path / "plays.yml")]
+    checked = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    for task in (task for play in plays for task in play.get("tasks", [])):
+        for name, given in task.items():
+            if name.startswith("libcloudspawner."):
+                assert given.keys() <= module_options(name.rpartition(".")[2]).keys()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
