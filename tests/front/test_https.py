@@ -17,8 +17,9 @@ from people import run_cell
 from playwright.sync_api import Error, expect, sync_playwright
 
 NAME = "hub.example.test"
-# Of its own each time: JupyterLab opens what was open last.
+# Of their own each time: JupyterLab opens what was open last.
 STUDENT = f"edith-{secrets.token_hex(3)}"
+ANOTHER = f"ruth-{secrets.token_hex(3)}"
 PEBBLE = """
 {"pebble": {"listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
  "certificate": "/srv/pebble/acme.crt", "privateKey": "/srv/pebble/acme.key", "httpPort": 80, "tlsPort": 443,
@@ -197,19 +198,19 @@ def test_the_sign_in_at_the_hub_is_not_sent_to_a_server_with_a_name_of_its_own(c
     page = chromium.new_page(base_url=f"https://{NAME}")
     page.set_default_timeout(60_000)
     page.goto("/hub/login")
-    page.fill("#username_input", STUDENT)
+    page.fill("#username_input", ANOTHER)
     page.fill("#password_input", "molecule")
     page.click("#login_submit")
     page.get_by_role("button", name="Start").click()
-    page.wait_for_url(f"https://{STUDENT}.{NAME}/user/{STUDENT}/lab*", timeout=90_000)
+    page.wait_for_url(f"https://{ANOTHER}.{NAME}/user/{ANOTHER}/lab*", timeout=90_000)
     run_cell(page, "print(6 * 7)", "42")
 
     def sent_to(host):
         return {cookie["name"] for cookie in page.context.cookies(f"https://{host}/hub/")}
 
     assert "jupyterhub-hub-login" in sent_to(NAME)
-    assert "jupyterhub-hub-login" not in sent_to(f"{STUDENT}.{NAME}")
-    api("DELETE", f"/users/{STUDENT}/server")
+    assert "jupyterhub-hub-login" not in sent_to(f"{ANOTHER}.{NAME}")
+    api("DELETE", f"/users/{ANOTHER}/server")
     chromium.close()
 
 
