@@ -291,7 +291,8 @@ def test_the_password_of_the_first_time_is_that_of_all_times_and_is_in_the_backu
 
 
 def test_a_form_that_has_expired_says_so(firstuse, page):
-    page.goto("/hub/login")
+    # With all that belongs to it: a late answer would bring the cookies back.
+    page.goto("/hub/login", wait_until="networkidle")
     page.fill("#username_input", "dorothy")
     page.fill("#password_input", "the first one")
     page.context.clear_cookies()
