@@ -36,8 +36,13 @@ class Settings:
     boot_seconds: float = 0.0
     delete_seconds: float = 0.0
     snapshot_seconds: float = 0.0
+    stop_seconds: float = 0.0
+    volume_seconds: float = 0.0
+    """How long the making of a volume takes, and, once its machine is gone, its detachment."""
     addresses_in_build: bool = False
     quota_instances: int | None = None
+    quota_volumes: int | None = None
+    has_volumes: bool = True
     page_size: int = 1000
 
     guest: str = "answers"

@@ -29,6 +29,7 @@ _ADOPT_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS_MAX = 60.0
 _HOUSEKEEPING_SECONDS = 20.0
+_TIDY_SECONDS = 3600.0
 # An instance that nobody claims for this long is destroyed.
 _ORPHAN_SECONDS = 60.0
 # More orphans than this, and most of all instances: then the hub's memory is wrong, rather than the instances.
@@ -65,6 +66,7 @@ class Fleet:
         self._claims: set[str] = set()
         self._unclaimed_since: dict[str, float] = {}
         self._housekeeping: asyncio.Task[None] | None = None
+        self._tidied_at = float("-inf")
 
     def claim(self, request_id: str) -> None:
         """Say that the instance of this request is wanted, so that it is left alone until :meth:`release`."""
@@ -190,7 +192,8 @@ class Fleet:
                 if seen != instance:
                     instance = seen
                     on_change(seen)
-                if seen.state in (State.FAILED, State.STOPPED):
+                # What is paused does not go on by itself: a machine switches itself off when it cannot have its home.
+                if seen.state in (State.FAILED, State.STOPPED, State.PAUSED):
                     raise InstanceFailed(
                         await self._with_log(f"The server ended while it started ({seen.detail}).", instance)
                     )
@@ -235,19 +238,22 @@ class Fleet:
             self._destroying[request_id] = task
         return task
 
-    async def forget(self, user: str, account: str) -> None:
-        """Take away what is kept of a user who was deleted."""
-        await self._in_thread(self._destroys, functools.partial(self._provider.forget, user, account))
+    async def forget(self, user: str, server: str, account: str) -> None:
+        """Take away what is kept of a server that was deleted."""
+        await self._in_thread(self._destroys, functools.partial(self._provider.forget, user, server, account))
 
     async def _destroy(self, request_id: str) -> None:
         began = time.monotonic()
         try:
             if creation := self._creating.get(request_id):
                 await asyncio.gather(asyncio.wrap_future(creation), return_exceptions=True)
-            pause = _DESTROY_RETRY_SECONDS
+            pause, state = _DESTROY_RETRY_SECONDS, None
             while not await self._is_destroyed(request_id, pause):
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
+                known = self._listing.get(request_id)
+                has_moved = known is not None and known.state is not state
+                state = known.state if known else None
+                pause = _DESTROY_RETRY_SECONDS if has_moved else min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
             observability.PHASE_SECONDS.labels("destroy").observe(time.monotonic() - began)
         finally:
             del self._destroying[request_id]
@@ -274,7 +280,17 @@ class Fleet:
                 log.exception("The instances cannot be listed")
             else:
                 self._destroy_orphans()
+            await self._tidy()
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def _tidy(self) -> None:
+        if time.monotonic() - self._tidied_at < _TIDY_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        try:
+            await self._in_thread(self._destroys, self._provider.tidy)
+        except Exception as error:  # noqa: BLE001 - it is tried again
+            log.warning("What was kept for a time that is over stays for now: %s", error)
 
     def _destroy_orphans(self) -> None:
         now = time.monotonic()

@@ -20,6 +20,7 @@ from . import form, naming, observability, options, overrides, profiles, startup
 from .errors import StartRefused
 from .fleet import Fleet, InstanceFailed
 from .former_names import FormerNames
+from .options import Capacity
 from .providers import PROVIDERS
 from .providers.base import Instance, LaunchRequest, Limits, Provider, ProviderError, ProviderUnreachable, State
 
@@ -326,13 +327,41 @@ class LibcloudSpawner(FormerNames, Spawner):
     ).tag(config=True)
 
     storage_type = Enum(
-        ["home", "none"],
+        ["home", "none", "volume"],
         default_value="home",
         help="""
-        Where the files of users are, for the provider `systemd`.
+        Where the files of users are.
 
-        `home`: in a folder of the node, which stays when a server stops. `none`: in memory, with room for half of the
-        server's `mem_limit`, or for 1 GiB, and gone when it stops; a home that is there stays as it is, out of sight.
+        `home`: in a folder of the node, which stays when a server stops; with the provider `openstack`, on the disk of
+        the machine, which goes with it. `none`: gone when the server stops; with the provider `systemd` in memory, with
+        room for half of the server's `mem_limit`, or for 1 GiB, and a home that is there stays as it is, out of sight.
+        `volume`, for the provider `openstack`: on a volume of the cloud (Cinder), made at the first start of each
+        server of a user, attached to the machine, formatted only when it is blank, and kept when the server stops.
+        """,
+    ).tag(config=True)
+
+    storage_capacity = Capacity(
+        10 * 2**30,
+        help="""
+        How much a volume holds, such as `10Gi` or `500G`, for the `storage_type` `volume`; it is rounded up to
+        whole GiB.
+
+        It applies to volumes that are made from now on: one that is there stays as it is.
+        """,
+    ).tag(config=True)
+
+    storage_volume_type = Unicode(
+        help="""
+        Name of the type of volume, as the cloud has it, for the `storage_type` `volume`. Empty leaves it to the cloud.
+        """,
+    ).tag(config=True)
+
+    volume_retention_days = Integer(
+        -1,
+        min=-1,
+        help="""
+        For how many days a volume is kept once its user, or the named server that it belongs to, was deleted from the
+        hub. 0 deletes it at once; -1 keeps it for good, and for who comes back under this name.
         """,
     ).tag(config=True)
 
@@ -439,8 +468,7 @@ class LibcloudSpawner(FormerNames, Spawner):
     def check_settings(self) -> None:
         """Raises ValueError or TraitError, with a sentence, if no server could ever start with these settings."""
         self._fleet  # noqa: B018 - that it can be made is what is checked
-        if self.storage_type != "home" and "storage_type" not in self._provider_class.PLACEMENT:
-            raise TraitError(f"storage_type {self.storage_type} is for the provider systemd, not for {self.provider}.")
+        self._check_storage(self.storage_type, "storage_type")
         userdata.check_template(self.userdata_template_module, self.userdata_template_name)
         for name, fixed in (("userserver_sizes", self.size), ("userserver_images", self.image)):
             if name in self._provider_class.REQUIRED and not (getattr(self, name) or fixed or self.profile_list):
@@ -460,7 +488,18 @@ class LibcloudSpawner(FormerNames, Spawner):
 
     @property
     def _keeps_files(self) -> bool:
-        return self._provider_class.KEEPS_FILES and self.storage_type != "none"
+        return self._provider_class.STORAGE.get(self.storage_type, True)
+
+    def _check_storage(self, wanted: Any, where: str) -> None:
+        """Raises TraitError if the provider has no such storage; what depends on the user is checked at a start."""
+        known = self._provider_class.STORAGE
+        if callable(wanted) or "{value}" in str(wanted) or wanted in known:
+            return
+        others = [name for name, provider in PROVIDERS.items() if wanted in provider.STORAGE]
+        raise TraitError(
+            f"{where}: {wanted} is for the provider {' and '.join(others)}, not for {self.provider}. Here it may be "
+            f"{' or '.join(known)}."
+        )
 
     @property
     def _offers(self) -> tuple[list[options.Size], list[options.Image]]:
@@ -478,7 +517,10 @@ class LibcloudSpawner(FormerNames, Spawner):
 
     def _check_override(self, override: profiles.Override, where: str) -> profiles.Override:
         same_for_all = {"provider", "profile_list", *(name for one in PROVIDERS.values() for name in one.SETTINGS)}
-        return overrides.check(self, same_for_all, override, where)
+        kept = overrides.check(self, same_for_all, override, where)
+        if "storage_type" in kept:
+            self._check_storage(kept["storage_type"], f"{where}: storage_type")
+        return kept
 
     async def _apply(self, user_options: Any) -> None:
         """Take on what the user chose: first size and image, and then what a profile says otherwise."""
@@ -512,6 +554,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             None if is_own else userdata.data_folder(self.userdata_template_module),
             self.profile_form_template,
             keeps_files=self._keeps_files,
+            storage=self._provider_class.STORAGE,
         )
 
     @property
@@ -564,10 +607,9 @@ class LibcloudSpawner(FormerNames, Spawner):
         return self.forceuser or naming.account_name(self.username_template, self.user.name, self.user.id)
 
     async def delete_forever(self) -> None:
-        """Take away the home of a user who is deleted, as the node has it; that of a named server is the user's."""
-        if not self.name:
-            observability.tell(self.log, "forget", user=self.user.name)
-            await self._fleet.forget(self.user.name, self._account)
+        """Take away the home of a user or server that is deleted, as the node or the cloud has it."""
+        observability.tell(self.log, "forget", user=self.user.name, server=self.name)
+        await self._fleet.forget(self.user.name, self.name, self._account)
 
     async def start(self) -> str:
         """Launch an instance, wait until its server listens, and return its URL.
@@ -585,6 +627,10 @@ class LibcloudSpawner(FormerNames, Spawner):
                 reason="overrides",
                 status_code=500,
             )
+        try:
+            self._check_storage(self.storage_type, "storage_type")
+        except TraitError as error:
+            raise StartRefused(str(error), reason="overrides", status_code=500) from error
         request = self._request()
         self._loop = asyncio.get_running_loop()
         self._is_starting = True

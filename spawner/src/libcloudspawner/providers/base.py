@@ -71,7 +71,8 @@ class Instance:
 
     ``id`` is the provider's own name for it; ``address`` is empty until it has one. ``owns_port`` is true when whatever
     answers at ``address`` and ``port`` can only be this server. ``detail`` says why an instance stopped or failed.
-    ``cpu_seconds`` is what its processes have used, where that is counted.
+    ``cpu_seconds`` is what its processes have used, where that is counted. ``volume`` is the id of the volume that
+    holds its home, if one does; it outlives the instance.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Instance:
     exit_status: int = 0
     detail: str = ""
     cpu_seconds: float | None = field(default=None, compare=False)
+    volume: str = ""
 
 
 class ProviderError(Exception):
@@ -122,8 +124,8 @@ class Provider(ABC):
     BIND_ADDRESS: ClassVar[str] = "127.0.0.1"
     PORT: ClassVar[int] = 0
     ACCOUNT: ClassVar[str] = "jupyter-{USERNAME}"
-    # Whether what users write is there again at the next start.
-    KEEPS_FILES: ClassVar[bool] = True
+    # The types of storage that it has, and whether what users write there is there again at the next start.
+    STORAGE: ClassVar[Mapping[str, bool]] = {"home": True}
     # What is kept for a server unless the administrator says otherwise; nothing where a size has what it has.
     MEMORY_GUARANTEE_BYTES: ClassVar[int | None] = None
     # A listing this old, in seconds, will do for an instance that runs, and for one that is being started.
@@ -149,8 +151,14 @@ class Provider(ABC):
     def destroy(self, instance: Instance) -> None:
         """Stop an instance and remove what belongs to it; it is no error if it is gone, and it may take a while."""
 
-    def forget(self, user: str, account: str) -> None:  # noqa: B027 - most keep nothing
-        """Take away what is kept of a user whom an administrator has deleted, as the node or the cloud has it."""
+    def forget(self, user: str, server: str, account: str) -> None:  # noqa: B027 - most keep nothing
+        """Take away what is kept of a server that was deleted, alone or with its user, as the node or the cloud has it.
+
+        ``server`` is empty for the default server, which goes with its user only.
+        """
+
+    def tidy(self) -> None:  # noqa: B027 - most keep nothing
+        """Take away what was kept for a time that is over."""
 
     @abstractmethod
     def log(self, instance: Instance, lines: int) -> Sequence[str]:

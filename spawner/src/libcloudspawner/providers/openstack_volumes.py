@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Volumes of an OpenStack cloud (Cinder) that hold homes: made once for each server of a user, found by their marks.
+
+A volume carries hub, user and server from the request on that makes it. It outlives the machines that it is attached
+to, and is deleted only on request.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
+
+from .base import LaunchRequest, OutcomeUnknown, ProviderError
+
+T = TypeVar("T")
+
+# Of what a catalogue calls it, Libcloud knows the first with one name alone.
+SERVICE_TYPES = ("volumev3", "block-storage")
+NO_SERVICE = "no-volumes"
+
+# Marks of a volume; DELETED, seconds since 1970, is there once its server or user was deleted.
+HUB, USER, SERVER, DELETED = (f"libcloudspawner-{word}" for word in ("hub", "user", "server", "deleted"))
+
+# How long a start waits for its volume to be made, or to be let go by the machine that had it.
+_READY_SECONDS = 60.0
+_POLL_SECONDS = 1.0
+_GONE_SECONDS = 120.0
+_GIB = 2**30
+_ON_ITS_WAY = ("creating", "reserved", "attaching", "in-use", "detaching")
+_MAY_GO = ("available", "error", "error_deleting")
+
+
+class Call(Protocol):
+    """How the cloud is called: :meth:`OpenStackProvider._call`."""
+
+    def __call__(self, operation: str, work: Callable[[OpenStack_2_NodeDriver], T], *, changes: bool = False) -> T: ...
+
+
+@dataclass(frozen=True)
+class Volume:
+    id: str
+    user: str
+    server: str
+    status: str
+    gibibytes: int
+    zone: str
+    machines: tuple[str, ...]
+    deleted: str
+
+    @property
+    def whose(self) -> str:
+        return f"{self.user}, server {self.server}" if self.server else self.user
+
+
+class Volumes:
+    """The volumes of one hub. ``holder`` says of a machine's id who holds it there, and whether it will let go."""
+
+    def __init__(self, hub: str, call: Call, holder: Callable[[str, LaunchRequest], tuple[str, bool]]) -> None:
+        self._hub = hub
+        self._call = call
+        self._holder = holder
+        self._listing: list[Volume] = []
+        self._listed_at = float("-inf")
+        self._listing_lock = threading.Lock()
+        self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._locks_lock = threading.Lock()
+
+    def list(self, max_age: float = 0.0) -> Sequence[Volume]:
+        """All volumes of this hub, as of at most ``max_age`` seconds ago. Those who ask at once share a listing."""
+        oldest = time.monotonic() - max_age
+        with self._listing_lock:
+            if self._listed_at < oldest:
+                began = time.monotonic()
+                entries = self._call("list-volumes", _entries)
+                marked = [entry for entry in entries if (entry.get("metadata") or {}).get(HUB) == self._hub]
+                self._listing, self._listed_at = [_volume(entry) for entry in marked], began
+            return self._listing
+
+    def obtain(self, request: LaunchRequest, gibibytes: int, kind: str, zone: str) -> Volume:
+        """The volume of the server of ``request``, made if there is none, once a machine can have it."""
+        with self._lock_of(request.user, request.server):
+            volume = self._find(request)
+            if volume is None:
+                request.report(22, f"Making a volume of {gibibytes} GiB for your files.")
+                volume = self._make(request, gibibytes, kind, zone)
+                return self._ready(volume, request, is_new=True)
+            if zone and volume.zone != zone:
+                raise ProviderError(
+                    f"Your files are on the volume {volume.id} in the zone {volume.zone}, and your server would start "
+                    f"in the zone {zone}, where it cannot have them. An administrator has to set the zone "
+                    f"{volume.zone} (userserver_availability_zone), or to move the volume.",
+                    reason="volume-zone",
+                )
+            return self._ready(volume, request, is_new=False)
+
+    def forget(self, user: str, server: str) -> None:
+        """Mark the volume of a server that was deleted: who comes back under this name begins anew."""
+        for volume in self.list():
+            if (volume.user, volume.server) == (user, server) and not volume.deleted:
+                body = {"metadata": {DELETED: str(int(time.time()))}}
+                self._request("mark-volume", f"/volumes/{volume.id}/metadata", "POST", body)
+
+    def tidy(self, days: int) -> None:
+        """Delete the volumes of servers that were deleted more than so many days ago."""
+        before = time.time() - days * 86400
+        for volume in self.list():
+            if volume.deleted.isdecimal() and int(volume.deleted) <= before and volume.status in _MAY_GO:
+                self.delete(volume)
+
+    def remove(self) -> Sequence[Volume]:
+        """Delete all volumes of this hub; what a machine still holds is waited for. Returns those that were there."""
+        volumes = self.list()
+        for volume in volumes:
+            if volume.status in _MAY_GO:
+                self.delete(volume)
+        deadline = time.monotonic() + _GONE_SECONDS
+        while left := self.list():
+            if time.monotonic() > deadline:
+                said = ", ".join(f"{volume.id} of {volume.whose} ({volume.status})" for volume in left)
+                raise ProviderError(f"These volumes cannot be deleted: {said}.")
+            for volume in left:
+                if volume.status == "available":
+                    self.delete(volume)
+            time.sleep(_POLL_SECONDS)
+        return volumes
+
+    def delete(self, volume: Volume) -> None:
+        try:
+            self._request("delete-volume", f"/volumes/{volume.id}", "DELETE")
+        except ProviderError as error:
+            if error.reason != "cloud-404":
+                raise
+
+    def _find(self, request: LaunchRequest) -> Volume | None:
+        whose = (request.user, request.server)
+        found = [one for one in self.list() if (one.user, one.server) == whose and not one.deleted]
+        if len(found) > 1:
+            raise ProviderError(
+                f"There is more than one volume for your files: {', '.join(sorted(one.id for one in found))}. An "
+                f"administrator has to take the metadata {HUB} from all but the right one.",
+                reason="volume-twice",
+            )
+        return found[0] if found else None
+
+    def _make(self, request: LaunchRequest, gibibytes: int, kind: str, zone: str) -> Volume:
+        wanted: dict[str, Any] = {
+            "name": f"jupyter-{request.name}"[:63],
+            "size": gibibytes,
+            "metadata": {HUB: self._hub, USER: request.user, SERVER: request.server},
+        }
+        if kind:
+            wanted["volume_type"] = kind
+        if zone:
+            wanted["availability_zone"] = zone
+        try:
+            # The driver's own create_volume takes no metadata.
+            return _volume(self._request("create-volume", "/volumes", "POST", {"volume": wanted})["volume"])
+        except OutcomeUnknown as error:
+            # Not made once more: what was made is found by its marks, now or by the next start.
+            if volume := self._find(request):
+                return volume
+            raise ProviderError(
+                f"It is not clear whether a volume for your files was made. Try again in a minute. {error}",
+                reason=error.reason,
+            ) from error
+        except ProviderError as error:
+            if error.reason != "quota":
+                raise
+            raise ProviderError(
+                "There is no room for a volume for your files. An administrator has to raise the quota of the cloud, "
+                f"or to delete volumes that nobody needs. {error}",
+                reason="quota",
+            ) from error
+
+    def _ready(self, volume: Volume, request: LaunchRequest, *, is_new: bool) -> Volume:
+        deadline = time.monotonic() + _READY_SECONDS
+        holders: dict[str, str] = {}
+        while volume.status != "available":
+            if volume.status == "error" and is_new:
+                # Nobody has ever written to it.
+                self.delete(volume)
+                raise ProviderError(
+                    f"The cloud could not make a volume of {volume.gibibytes} GiB for your files. An administrator "
+                    "finds the reason in the log of Cinder.",
+                    reason="volume-error",
+                )
+            if volume.status not in _ON_ITS_WAY:
+                raise ProviderError(
+                    f"The volume {volume.id}, which holds your files, is in the state {volume.status}. An "
+                    "administrator has to look after it in the cloud; nothing was changed.",
+                    reason="volume-error",
+                )
+            for machine in volume.machines:
+                if machine not in holders:
+                    holders[machine], lets_go = self._holder(machine, request)
+                    if not lets_go:
+                        raise ProviderError(
+                            f"The volume {volume.id}, which holds your files, is attached to {holders[machine]}. Your "
+                            "server can start once it was detached there; nothing was changed.",
+                            reason="volume-attached",
+                        )
+                    request.report(25, "Waiting until the machine that you had before lets go of your files.")
+            if time.monotonic() > deadline:
+                where = "".join(f" It was attached to {holder}." for holder in holders.values())
+                raise ProviderError(
+                    f"The volume {volume.id}, which holds your files, is still in the state {volume.status}.{where} "
+                    "Try again in a minute.",
+                    reason="volume-busy",
+                )
+            time.sleep(_POLL_SECONDS)
+            seen = [one for one in self.list(_POLL_SECONDS) if one.id == volume.id]
+            if not seen and not is_new:
+                raise ProviderError(f"The volume {volume.id}, which held your files, is gone.", reason="volume-gone")
+            volume = seen[0] if seen else volume
+        return volume
+
+    def _request(self, operation: str, path: str, method: str, body: Mapping[str, Any] | None = None) -> Any:
+        return self._call(
+            operation,
+            lambda driver: driver.volumev3_connection.request(path, method=method, data=body).object,
+            changes=True,
+        )
+
+    def _lock_of(self, user: str, server: str) -> threading.Lock:
+        with self._locks_lock:
+            return self._locks[user, server]
+
+
+def _entries(driver: OpenStack_2_NodeDriver) -> Sequence[Mapping[str, Any]]:
+    # Not list_volumes(), which asks the catalogue once more, and knows the state of a volume in words of its own.
+    pages = driver._paginated_request("/volumes/detail", "volumes", driver.volumev3_connection)
+    return list(pages["volumes"])
+
+
+def _volume(entry: Mapping[str, Any]) -> Volume:
+    marks = entry.get("metadata") or {}
+    return Volume(
+        id=str(entry["id"]),
+        user=str(marks.get(USER, "")),
+        server=str(marks.get(SERVER, "")),
+        status=str(entry["status"]),
+        gibibytes=int(entry["size"]),
+        zone=str(entry.get("availability_zone") or ""),
+        machines=tuple(str(one["server_id"]) for one in entry.get("attachments") or () if one.get("server_id")),
+        deleted=str(marks.get(DELETED, "")),
+    )
+
+
+def gibibytes(size: int) -> int:
+    """A size in the unit of the cloud, rounded up."""
+    return max(1, -(-size // _GIB))

@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Homes on volumes of a cloud: made once, attached with the machine, kept; and never the wrong one."""
+
+from __future__ import annotations
+
+import base64
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+from fakecloud import FakeCloud, Volume, faults
+from fakes import driver_params, launch_request
+from libcloudspawner.providers import openstack, openstack_volumes
+from libcloudspawner.providers.base import ProviderError, State
+from libcloudspawner.providers.openstack import OpenStackProvider
+
+PLACEMENT = {"storage_type": "volume", "storage_capacity": 10 * 2**30}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(openstack_volumes, "_POLL_SECONDS", 0.02)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(openstack_volumes, "_READY_SECONDS", 0.2)
+
+
+@pytest.fixture
+def cloud():
+    with FakeCloud(guest="never") as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def provider(cloud):
+    return OpenStackProvider("hub", driver_params(cloud))
+
+
+def request(name="alice", request_id="", **values):
+    placement = {**PLACEMENT, **values.pop("placement", {})}
+    return launch_request(name, request_id, **{"image": "jupyter", "port": 8000, "placement": placement, **values})
+
+
+def end(provider, request_id):
+    """As the fleet ends an instance: until no listing has it."""
+    for _ in range(200):
+        found = [one for one in provider.list() if one.request_id == request_id]
+        if not found:
+            return
+        provider.destroy(found[0])
+        time.sleep(0.01)
+    pytest.fail("it is still there")
+
+
+def only(collection):
+    (one,) = collection.values()
+    return one
+
+
+# --- made once ----------------------------------------------------------------------------------------------
+
+
+def test_a_volume_bears_its_marks_from_the_request_that_makes_it(cloud, provider):
+    created = provider.create(request("alice-gpu", user="Alice Ä", server="gpu"))
+    volume = only(cloud.volumes)
+    assert volume.metadata == {
+        "libcloudspawner-hub": "hub",
+        "libcloudspawner-user": "Alice Ä",
+        "libcloudspawner-server": "gpu",
+    }
+    assert (volume.name, volume.size, volume.volume_type) == ("jupyter-alice-gpu", 10, "__DEFAULT__")
+    assert cloud.counts["POST /volumes/{id}/metadata"] == 0
+    assert created.volume == provider.get(created.id).volume == volume.id
+
+
+def test_a_volume_is_attached_by_the_request_that_makes_the_machine_and_outlives_it(cloud, provider):
+    provider.create(request())
+    server, volume = only(cloud.servers), only(cloud.volumes)
+    assert (volume.status, volume.server) == ("in-use", server.id)
+    assert [disk["delete_on_termination"] for disk in server.block_devices] == [True, False]
+    end(provider, "r-alice")
+    assert (volume.status, volume.server) == ("available", "")
+    assert cloud.volumes == {volume.id: volume}
+
+
+def test_the_next_start_has_the_same_volume_also_after_a_restart_of_the_hub(cloud, provider):
+    first = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    again = OpenStackProvider("hub", driver_params(cloud))
+    larger = {"storage_capacity": 99 * 2**30}
+    assert again.create(request(request_id="r-2", placement=larger)).volume == first.volume
+    assert only(cloud.volumes).size == 10
+    assert cloud.counts["POST /volumes"] == 1
+
+
+def test_each_server_of_a_user_and_each_hub_has_a_volume_of_its_own(cloud, provider):
+    other = OpenStackProvider("other", driver_params(cloud))
+    created = [
+        provider.create(request("alice")),
+        provider.create(request("alice-gpu", user="alice", server="gpu")),
+        provider.create(request("bob")),
+        other.create(request("alice")),
+    ]
+    assert len({one.volume for one in created}) == len(cloud.volumes) == 4
+
+
+def test_two_starts_at_once_make_one_volume(cloud, provider):
+    cloud.volume_seconds = 0.1
+
+    def start(number):
+        try:
+            return provider.create(request(request_id=f"r-{number}")).volume
+        except ProviderError as error:
+            return error.reason
+
+    openstack_volumes._READY_SECONDS, before = 0.5, openstack_volumes._READY_SECONDS
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            said = list(threads.map(start, range(4)))
+    finally:
+        openstack_volumes._READY_SECONDS = before
+    assert cloud.counts["POST /volumes"] == 1
+    assert len(cloud.servers) == said.count(only(cloud.volumes).id) == 1
+
+
+def test_volumes_of_twenty_starts_at_once_cost_few_listings(cloud, provider):
+    cloud.volume_seconds = 0.2
+    provider.create(request("first"))
+    cloud.clear_calls()
+    with ThreadPoolExecutor(20) as threads:
+        made = list(threads.map(lambda number: provider.create(request(f"user-{number}")).volume, range(20)))
+    assert len(set(made)) == 20
+    assert cloud.counts["GET /volumes/{id}"] == 0
+    assert cloud.counts["GET /volumes/detail"] < 40
+
+
+def test_a_volume_is_found_on_any_page(cloud, provider):
+    first = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    for number in range(5):
+        cloud.volumes[f"v{number}"] = Volume(f"v{number}", "another", 1, created=time.time() + number)
+    cloud.page_size = 2
+    assert provider.create(request(request_id="r-2")).volume == first.volume
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.accept_then_cut("POST", "/volumes"),
+        faults.accept_then_status("POST", "/volumes", 500),
+        faults.accept_then_garble("POST", "/volumes"),
+    ],
+    ids=["cut", "500", "garbled"],
+)
+def test_the_making_of_a_volume_is_never_repeated_blindly(cloud, provider, fault):
+    cloud.inject(fault)
+    created = provider.create(request())
+    assert created.volume == only(cloud.volumes).id
+    assert cloud.counts["POST /volumes"] == 1
+
+
+def test_a_volume_that_was_not_made_makes_no_machine_and_the_next_start_tries_again(cloud, provider):
+    cloud.inject(faults.answer("POST", "/volumes", 500))
+    with pytest.raises(ProviderError, match="not clear whether a volume for your files was made. Try again"):
+        provider.create(request())
+    assert not cloud.servers
+    provider.create(request())
+    assert len(cloud.volumes) == 1
+
+
+def test_the_volume_is_of_the_type_and_in_the_zone_of_the_machine(cloud, provider):
+    provider.create(request(placement={"storage_volume_type": "fast", "userserver_availability_zone": "west"}))
+    volume = only(cloud.volumes)
+    assert (volume.volume_type, volume.availability_zone) == ("fast", "west")
+    assert volume.status == "in-use"
+
+
+@pytest.mark.parametrize(
+    ("placement", "said"),
+    [
+        ({"storage_volume_type": "slow"}, "Volume type with name slow could not be found"),
+        ({"userserver_availability_zone": "east"}, "Availability zone 'east' is invalid"),
+    ],
+)
+def test_a_type_or_zone_that_the_cloud_does_not_have_is_refused_in_its_words(cloud, provider, placement, said):
+    with pytest.raises(ProviderError, match=said):
+        provider.create(request(placement=placement))
+    assert not cloud.volumes
+    assert not cloud.servers
+
+
+def test_without_storage_of_type_volume_nobody_asks_for_volumes(cloud, provider):
+    cloud.has_volumes = False
+    created = provider.create(request(placement={"storage_type": "home"}))
+    assert created.volume == ""
+    assert only(cloud.servers).block_devices == []
+    provider.destroy(created)
+    assert not cloud.servers
+    assert cloud.counts["POST /servers/{id}/action"] == 0
+
+
+@pytest.mark.parametrize("call", ["create", "forget"])
+def test_a_cloud_without_volumes_says_so(cloud, call):
+    cloud.has_volumes = False
+    provider = OpenStackProvider("hub", driver_params(cloud), volume_retention_days=0)
+    calls = {"create": lambda: provider.create(request()), "forget": lambda: provider.forget("alice", "", "alice")}
+    with pytest.raises(ProviderError, match=r"offers no volumes \(Cinder\) in the region RegionOne") as caught:
+        calls[call]()
+    assert caught.value.reason == "no-volumes"
+
+
+# --- what keeps a volume from a machine -----------------------------------------------------------------------
+
+
+def test_a_full_quota_is_told_at_once_with_what_to_do(cloud, provider):
+    cloud.quota_volumes = 0
+    began = time.monotonic()
+    with pytest.raises(ProviderError, match=r"raise the quota .* exceeded for quota 'volumes'") as caught:
+        provider.create(request())
+    assert caught.value.reason == "quota"
+    assert cloud.counts["POST /volumes"] == 1
+    assert time.monotonic() - began < 10
+    assert not cloud.servers
+
+
+def attached_elsewhere(cloud, provider, **metadata):
+    first = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    server = cloud.seed_server("elsewhere", metadata=metadata, block_devices=disks_with(first.volume))
+    assert cloud.volumes[first.volume].status == "in-use"
+    return server, cloud.volumes[first.volume]
+
+
+def disks_with(volume):
+    return [{"source_type": "image", "boot_index": 0}, {"source_type": "volume", "uuid": volume}]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"libcloudspawner-hub": "other", "libcloudspawner-request": "r", "libcloudspawner-user": "alice"},
+        {"libcloudspawner-hub": "hub", "libcloudspawner-request": "r", "libcloudspawner-user": "bob"},
+    ],
+    ids=["by hand", "another hub", "another user"],
+)
+def test_a_volume_that_a_foreign_machine_has_is_left_there_and_the_machine_is_named(cloud, provider, metadata):
+    server, volume = attached_elsewhere(cloud, provider, **metadata)
+    servers = set(cloud.servers)
+    began = time.monotonic()
+    with pytest.raises(ProviderError, match=rf"attached to the machine elsewhere \({server.id}\)") as caught:
+        provider.create(request(request_id="r-2"))
+    assert time.monotonic() - began < 10
+    assert caught.value.reason == "volume-attached"
+    assert (volume.status, volume.server) == ("in-use", server.id)
+    assert set(cloud.servers) == servers
+    assert len(cloud.volumes) == 1
+
+
+def test_a_volume_that_a_machine_has_which_the_hub_cannot_see_is_left_there(cloud, provider):
+    server, volume = attached_elsewhere(cloud, provider)
+    with cloud._lock:
+        del cloud._servers[server.id]
+    with pytest.raises(ProviderError, match=f"attached to the machine {server.id}, which the hub cannot see"):
+        provider.create(request(request_id="r-2"))
+    assert volume.server == server.id
+
+
+def test_a_start_waits_until_the_earlier_machine_of_the_server_lets_go(cloud, provider):
+    said = []
+    first = provider.create(request(request_id="r-1"))
+    provider.list()
+    cloud.delete_seconds = cloud.volume_seconds = 0.2
+    cloud.delete_server(first.id)
+    again = provider.create(request(request_id="r-2", report=lambda percent, message: said.append(message)))
+    assert again.volume == first.volume
+    assert cloud.volumes[first.volume].server == again.id
+    assert "Waiting until the machine that you had before lets go of your files." in said
+
+
+def test_a_machine_that_does_not_let_go_is_named_in_the_end(cloud, provider, impatient):
+    provider.create(request(request_id="r-1"))
+    with pytest.raises(ProviderError, match=r"still in the state in-use. It was attached to the machine jupyter-alice"):
+        provider.create(request(request_id="r-2"))
+    assert len(cloud.servers) == 1
+
+
+def test_a_volume_in_another_zone_is_told_and_none_is_made_in_its_place(cloud, provider):
+    provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    with pytest.raises(ProviderError, match="in the zone nova, and your server would start in the zone west") as caught:
+        provider.create(request(request_id="r-2", placement={"userserver_availability_zone": "west"}))
+    assert caught.value.reason == "volume-zone"
+    assert len(cloud.volumes) == 1
+    assert not cloud.servers
+
+
+def test_a_volume_that_could_not_be_made_is_taken_away_again(cloud, provider):
+    cloud.inject(faults.Fault(method="POST", path="/volumes", fails_after=0))
+    with pytest.raises(ProviderError, match="could not make a volume of 10 GiB"):
+        provider.create(request())
+    assert not cloud.volumes
+    assert provider.create(request()).volume
+
+
+@pytest.mark.parametrize("status", ["error", "error_deleting", "maintenance", "awaiting-transfer"])
+def test_a_volume_with_files_that_is_in_trouble_is_left_alone(cloud, provider, status):
+    first = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    cloud.volumes[first.volume].status = status
+    with pytest.raises(ProviderError, match=f"{first.volume}, which holds your files, is in the state {status}"):
+        provider.create(request(request_id="r-2"))
+    assert list(cloud.volumes) == [first.volume]
+    assert not cloud.servers
+
+
+def test_of_two_volumes_for_one_server_none_is_taken(cloud, provider):
+    first = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    cloud.volumes["copy"] = Volume("copy", "copy", 10, dict(cloud.volumes[first.volume].metadata), status="available")
+    with pytest.raises(ProviderError, match=rf"more than one volume for your files: .*{first.volume}") as caught:
+        provider.create(request(request_id="r-2"))
+    assert caught.value.reason == "volume-twice"
+    assert len(cloud.volumes) == 2
+    assert not cloud.servers
+
+
+def test_a_cloud_that_does_not_attach_refuses_the_machine_and_keeps_the_volume(cloud, provider):
+    cloud.inject(faults.answer("POST", "/servers", 400, message="Block Device Mapping is Invalid."))
+    with pytest.raises(ProviderError, match="Block Device Mapping is Invalid"):
+        provider.create(request(request_id="r-1"))
+    volume = only(cloud.volumes)
+    assert provider.create(request(request_id="r-2")).volume == volume.id
+
+
+# --- the end of a machine ---------------------------------------------------------------------------------------
+
+
+def test_a_machine_writes_what_it_has_in_memory_before_it_is_deleted(cloud, provider):
+    cloud.stop_seconds = 0.2
+    provider.create(request())
+    cloud.clear_calls()
+    (running,) = provider.list()
+    provider.destroy(running)
+    (stopping,) = provider.list()
+    assert stopping.state is State.STOPPING
+    provider.destroy(stopping)
+    assert cloud.counts["DELETE /servers/{id}"] == 0
+    end(provider, "r-alice")
+    changes = [call.kind for call in cloud.calls if call.method in ("POST", "DELETE")]
+    assert changes == ["POST /servers/{id}/action", "DELETE /servers/{id}"]
+
+
+def test_a_machine_that_does_not_shut_down_is_deleted_all_the_same(cloud, provider, monkeypatch):
+    monkeypatch.setattr(openstack, "_SHUTDOWN_SECONDS", 0.1)
+    cloud.stop_seconds = 60
+    provider.create(request())
+    end(provider, "r-alice")
+    assert only(cloud.volumes).status == "available"
+
+
+@pytest.mark.parametrize("status", ["BUILD", "ERROR", "SHUTOFF"])
+def test_a_machine_that_does_not_run_is_deleted_at_once(cloud, provider, status):
+    cloud.boot_seconds = 60
+    created = provider.create(request())
+    cloud._set_status(cloud.servers[created.id], status)
+    (listed,) = provider.list()
+    provider.destroy(listed)
+    assert not cloud.servers
+    assert cloud.counts["POST /servers/{id}/action"] == 0
+
+
+def test_what_a_stale_listing_takes_for_running_is_no_error(cloud, provider):
+    provider.create(request())
+    (listed,) = provider.list()
+    cloud.stop_server(listed.id)
+    provider.destroy(listed)
+    cloud.delete_server(listed.id)
+    provider.destroy(listed)
+    assert provider.list() == []
+
+
+# --- users and servers that are deleted ---------------------------------------------------------------------------
+
+
+def stopped(cloud, provider, *servers):
+    made = {}
+    for server in servers:
+        name = f"alice-{server}" if server else "alice"
+        made[server] = provider.create(request(name, user="alice", server=server)).volume
+        end(provider, f"r-{name}")
+    return made
+
+
+def keeping(cloud, days):
+    return OpenStackProvider("hub", driver_params(cloud), volume_retention_days=days)
+
+
+def test_by_default_the_volume_of_a_deleted_user_stays_theirs(cloud, provider):
+    made = stopped(cloud, provider, "")
+    cloud.clear_calls()
+    provider.forget("alice", "", "alice")
+    provider.tidy()
+    assert not cloud.calls
+    assert provider.create(request(request_id="r-2")).volume == made[""]
+
+
+def test_a_volume_goes_at_once_where_none_is_kept_and_others_stay(cloud):
+    provider = keeping(cloud, 0)
+    made = stopped(cloud, provider, "", "gpu")
+    bob = provider.create(request("bob")).volume
+    foreign = OpenStackProvider("other", driver_params(cloud)).create(request("alice")).volume
+    provider.forget("alice", "gpu", "alice")
+    assert set(cloud.volumes) == {made[""], bob, foreign}
+    provider.forget("alice", "", "alice")
+    assert set(cloud.volumes) == {bob, foreign}
+
+
+def test_a_volume_is_kept_for_its_days_and_who_comes_back_begins_anew(cloud, monkeypatch):
+    provider = keeping(cloud, 30)
+    made = stopped(cloud, provider, "")
+    provider.forget("alice", "", "alice")
+    assert cloud.volumes[made[""]].metadata["libcloudspawner-deleted"].isdecimal()
+    new = provider.create(request(request_id="r-2")).volume
+    assert new != made[""]
+    provider.tidy()
+    assert set(cloud.volumes) == {made[""], new}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 31 * 86400)
+    cloud.tokens = {token: now + 99 * 86400 for token in cloud.tokens}
+    provider.tidy()
+    assert set(cloud.volumes) == {new}
+
+
+def test_a_volume_that_a_machine_still_has_goes_when_it_is_free(cloud):
+    provider = keeping(cloud, 0)
+    created = provider.create(request())
+    provider.forget("alice", "", "alice")
+    assert list(cloud.volumes) == [created.volume]
+    end(provider, "r-alice")
+    provider.tidy()
+    assert not cloud.volumes
+
+
+def test_removal_takes_the_volumes_of_this_hub_alone(cloud, provider):
+    stopped(cloud, provider, "", "gpu")
+    foreign = OpenStackProvider("other", driver_params(cloud)).create(request("alice")).volume
+    cloud.volumes["by-hand"] = Volume("by-hand", "by-hand", 1, status="available")
+    assert len(provider.volumes.list()) == 2
+    assert len(provider.volumes.remove()) == 2
+    assert set(cloud.volumes) == {foreign, "by-hand"}
+
+
+def test_a_volume_that_cannot_be_removed_is_named(cloud, provider, monkeypatch):
+    monkeypatch.setattr(openstack_volumes, "_GONE_SECONDS", 0.1)
+    created = provider.create(request())
+    with pytest.raises(ProviderError, match=rf"cannot be deleted: {created.volume} of alice \(in-use\)"):
+        provider.volumes.remove()
+
+
+# --- what the machine is told ---------------------------------------------------------------------------------------
+
+
+def test_the_machine_gets_the_volume_as_its_home(cloud, provider):
+    provider.create(request(account="ada"))
+    config = yaml.safe_load(base64.b64decode(only(cloud.servers).user_data))
+    files = {file["path"]: base64.b64decode(file["content"]).decode() for file in config["write_files"]}
+    volume = only(cloud.volumes).id
+    unit = files["/etc/systemd/system/jupyterhub-singleuser-home.service"]
+    assert f'ExecStart=/usr/local/libexec/jupyterhub-singleuser-home "{volume}" ada\n' in unit
+    drop_in = files["/etc/systemd/system/jupyterhub-singleuser@alice.service.d/instance.conf"]
+    assert "Requires=jupyterhub-singleuser-home.service\nAfter=jupyterhub-singleuser-home.service\n" in drop_in
+    assert "RequiresMountsFor=/home/ada\n" in drop_in
+    assert config["runcmd"][0][-1] == "jupyterhub-singleuser-home.service"
