@@ -164,7 +164,7 @@ def test_the_making_of_a_volume_is_never_repeated_blindly(cloud, provider, fault
 
 def test_a_volume_that_was_not_made_makes_no_machine_and_the_next_start_tries_again(cloud, provider):
     cloud.inject(faults.answer("POST", "/volumes", 500))
-    with pytest.raises(ProviderError, match="not clear whether a volume for your files was made. Try again"):
+    with pytest.raises(ProviderError, match=r"not clear whether a volume for your files was made\. Try again"):
         provider.create(request())
     assert not cloud.servers
     provider.create(request())
@@ -430,7 +430,7 @@ def test_a_volume_is_kept_for_its_days_and_who_comes_back_begins_anew(cloud, mon
     assert set(cloud.volumes) == {made[""], new}
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 31 * 86400)
-    cloud.tokens = {token: now + 99 * 86400 for token in cloud.tokens}
+    cloud.tokens = dict.fromkeys(cloud.tokens, now + 99 * 86400)
     provider.tidy()
     assert set(cloud.volumes) == {new}
 
