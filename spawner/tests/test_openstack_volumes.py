@@ -260,11 +260,11 @@ def test_a_volume_that_a_foreign_machine_has_is_left_there_and_the_machine_is_na
     assert len(cloud.volumes) == 1
 
 
-def test_a_volume_that_a_machine_has_which_the_hub_cannot_see_is_left_there(cloud, provider):
+def test_a_volume_that_a_machine_has_which_the_hub_cannot_see_is_left_there(cloud, provider, impatient):
     server, volume = attached_elsewhere(cloud, provider)
     with cloud._lock:
         del cloud._servers[server.id]
-    with pytest.raises(ProviderError, match=f"attached to the machine {server.id}, which the hub cannot see"):
+    with pytest.raises(ProviderError, match=rf"in-use\. It was attached to the machine {server.id}, which the hub cannot see"):
         provider.create(request(request_id="r-2"))
     assert volume.server == server.id
 

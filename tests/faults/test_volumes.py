@@ -4,31 +4,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from fakecloud import FOREVER, FakeCloud, Volume, faults
-from test_hub import Hub, settle, starts, wait_until
+from hub_process import Hub, settle, starts, wait_until
 
 if TYPE_CHECKING:
     from fakecloud import Server
 
 
-@pytest.fixture
-def cloud() -> Iterator[FakeCloud]:
-    with FakeCloud() as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def hub(tmp_path: Path, cloud: FakeCloud) -> Iterator[Hub]:
-    hub = Hub(tmp_path, cloud)
+@pytest.fixture(autouse=True)
+def volumes(hub: Hub) -> None:
     hub.environment["STORAGE_TYPE"] = "volume"
-    yield hub
-    hub.kill()
-    print(hub.log)
 
 
 def stop(hub: Hub, cloud: FakeCloud, user: str = "alice") -> None:

@@ -154,7 +154,7 @@ class Provider(ABC):
     def forget(self, user: str, server: str, account: str) -> None:  # noqa: B027 - most keep nothing
         """Take away what is kept of a server that was deleted, alone or with its user, as the node or the cloud has it.
 
-        ``server`` is empty for the default server, which goes with its user only.
+        ``server`` is empty for the default server, which goes with its user only, and so with all that is the user's.
         """
 
     def tidy(self) -> None:  # noqa: B027 - most keep nothing

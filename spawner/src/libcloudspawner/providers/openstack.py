@@ -239,10 +239,11 @@ class OpenStackProvider(Provider):
         return self._volumes
 
     def _holder(self, machine_id: str, request: LaunchRequest) -> tuple[str, bool]:
-        """What a machine is called that holds a volume, and whether it is an earlier one of the same server."""
+        """What a machine is called that holds a volume, and whether to wait for its end."""
         node = self._call("get", lambda driver: driver.ex_get_node_details(machine_id))
         if node is None:
-            return f"the machine {machine_id}, which the hub cannot see", False
+            # Mostly it has just been deleted.
+            return f"the machine {machine_id}, which the hub cannot see", True
         marks = node.extra["metadata"]
         is_same = self._is_own(node) and (marks.get(_USER), marks.get(_SERVER)) == (request.user, request.server)
         return f"the machine {node.name} ({node.id})", is_same

@@ -100,9 +100,9 @@ class Volumes:
             return self._ready(volume, request, is_new=False)
 
     def forget(self, user: str, server: str) -> None:
-        """Mark the volume of a server that was deleted: who comes back under this name begins anew."""
+        """Mark the volume of a server that was deleted, or all of a user: who comes back under this name begins anew."""
         for volume in self.list():
-            if (volume.user, volume.server) == (user, server) and not volume.deleted:
+            if volume.user == user and server in ("", volume.server) and not volume.deleted:
                 body = {"metadata": {DELETED: str(int(time.time()))}}
                 self._request("mark-volume", f"/volumes/{volume.id}/metadata", "POST", body)
 
