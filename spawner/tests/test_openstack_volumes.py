@@ -264,7 +264,9 @@ def test_a_volume_that_a_machine_has_which_the_hub_cannot_see_is_left_there(clou
     server, volume = attached_elsewhere(cloud, provider)
     with cloud._lock:
         del cloud._servers[server.id]
-    with pytest.raises(ProviderError, match=rf"in-use\. It was attached to the machine {server.id}, which the hub cannot see"):
+    with pytest.raises(
+        ProviderError, match=rf"in-use\. It was attached to the machine {server.id}, which the hub cannot see"
+    ):
         provider.create(request(request_id="r-2"))
     assert volume.server == server.id
 

@@ -341,9 +341,62 @@ def test_a_hub_that_is_down_is_not_removed_as_long_as_it_may_have_machines(state
 
 def test_machines_that_hold_files_are_destroyed_only_when_that_is_asked_for():
     task = "Refuse to destroy machines that hold the files of their users"
-    running = {"__hub_servers": {"singleusers": [{"user": "ada", "name": "", "state": "started"}]}}
+    running = {
+        "hub_provider": "openstack",
+        "__hub_servers": {"singleusers": [{"user": "ada", "name": "", "state": "started"}]},
+    }
     assert "Servers of ada run on machines" in removal_is_refused(task, **running)
     assert removal_is_refused(task, hub_remove_machines=True, **running) == ""
+    assert removal_is_refused(task, hub_storage_type="volume", **running) == ""
+    trial = [{"display_name": "Trial", "spawner_override": {"storage_type": "home"}}]
+    assert "Servers of ada" in removal_is_refused(task, hub_storage_type="volume", hub_profile_list=trial, **running)
+
+
+def test_volumes_are_deleted_only_when_that_is_asked_for():
+    (block,) = (task for task in load(ROLES / "hub/tasks/remove_volumes.yml") if "block" in task)
+    (delete,) = (task for task in block["block"] if task["name"] == "Delete them")
+    assert not templar("hub").evaluate_conditional(delete["when"])
+    assert not templar("hub", hub_remove_machines=True).evaluate_conditional(delete["when"])
+    assert templar("hub", hub_remove_volumes=True).evaluate_conditional(delete["when"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "culls"),
+    [
+        ({"hub_provider": "systemd"}, True),
+        ({"hub_provider": "systemd", "hub_storage_type": "none"}, False),
+        ({"hub_provider": "openstack"}, False),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume"}, True),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume", "hub_profile_list": ["none"]}, False),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume", "hub_profile_list": ["home"]}, False),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume", "hub_profile_list": ["volume"]}, True),
+        ({"hub_provider": "systemd", "hub_profile_list": ["home"]}, True),
+    ],
+    ids=str,
+)
+def test_servers_are_culled_only_where_files_stay(settings, culls):
+    profiles = [
+        {"display_name": "One", "spawner_override": {"storage_type": kind}}
+        for kind in settings.get("hub_profile_list", [])
+    ]
+    assert (
+        templar("hub", **{**settings, "hub_profile_list": profiles}).evaluate_conditional(
+            trust_as_template("_hub_culls")
+        )
+        is culls
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"hub_storage_type": "volume"}, "volume is for hub_provider: openstack"),
+        ({"hub_storage_capacity": "much"}, "hub_storage_capacity must be a number with K, M, G or T"),
+        ({"hub_storage_capacity": "10Gi"}, ""),
+    ],
+)
+def test_storage_that_cannot_be_is_refused(settings, said):
+    assert said in refusal(**settings) if said else refusal(**settings) == ""
 
 
 OAUTH = {"client_id": "a", "authorize_url": "b", "token_url": "c", "userdata_url": "d"}

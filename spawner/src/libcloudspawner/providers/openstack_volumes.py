@@ -100,7 +100,7 @@ class Volumes:
             return self._ready(volume, request, is_new=False)
 
     def forget(self, user: str, server: str) -> None:
-        """Mark the volume of a server that was deleted, or all of a user: who comes back under this name begins anew."""
+        """Mark the volume of a server that was deleted, or all of a user: who comes back by this name begins anew."""
         for volume in self.list():
             if volume.user == user and server in ("", volume.server) and not volume.deleted:
                 body = {"metadata": {DELETED: str(int(time.time()))}}
