@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from fakecloud import FakeCloud, Volume, faults
 from fakes import driver_params, launch_request
+from libcloudspawner import volumes as command
 from libcloudspawner.providers import openstack, openstack_volumes
 from libcloudspawner.providers.base import ProviderError, State
 from libcloudspawner.providers.openstack import OpenStackProvider
@@ -264,9 +267,8 @@ def test_a_volume_that_a_machine_has_which_the_hub_cannot_see_is_left_there(clou
     server, volume = attached_elsewhere(cloud, provider)
     with cloud._lock:
         del cloud._servers[server.id]
-    with pytest.raises(
-        ProviderError, match=rf"in-use\. It was attached to the machine {server.id}, which the hub cannot see"
-    ):
+    said = rf"in-use\. It was attached to the machine {server.id}, which the hub cannot see"
+    with pytest.raises(ProviderError, match=said):
         provider.create(request(request_id="r-2"))
     assert volume.server == server.id
 
@@ -461,6 +463,54 @@ def test_a_volume_that_cannot_be_removed_is_named(cloud, provider, monkeypatch):
     created = provider.create(request())
     with pytest.raises(ProviderError, match=rf"cannot be deleted: {created.volume} of alice \(in-use\)"):
         provider.volumes.remove()
+
+
+@pytest.fixture
+def say(cloud, tmp_path, monkeypatch, capsys):
+    """Call the command for a hub with these settings."""
+
+    def say(verb, **settings):
+        settings = {"provider": "openstack", "hub_id": "hub", "libcloud_driver_params": driver_params(cloud)} | settings
+        config = tmp_path / "jupyterhub_config.py"
+        lines = ["c.JupyterHub.spawner_class = 'libcloudspawner.spawner.LibcloudSpawner'"]
+        lines += [f"c.LibcloudSpawner.{name} = {value!r}" for name, value in settings.items()]
+        config.write_text("\n".join(lines))
+        monkeypatch.setattr(sys, "argv", ["volumes", verb, str(config)])
+        monkeypatch.chdir(tmp_path)
+        code = command.main()
+        said = capsys.readouterr()
+        return code, said.out.strip(), said.err.strip()
+
+    return say
+
+
+def test_the_command_lists_and_removes(cloud, provider, say):
+    made = stopped(cloud, provider, "", "gpu")
+    OpenStackProvider("other", driver_params(cloud)).create(request("bob"))
+    listed = json.loads(say("list")[1])
+    assert {(one["id"], one["user"], one["server"]) for one in listed} == {
+        (made[""], "alice", ""),
+        (made["gpu"], "alice", "gpu"),
+    }
+    code, said, _ = say("remove")
+    assert (code, set(said.splitlines())) == (0, {f"{made['']} of alice", f"{made['gpu']} of alice, server gpu"})
+    assert say("remove") == (0, "", "")
+    assert len(cloud.volumes) == 1
+
+
+def test_the_command_finds_nothing_in_a_cloud_without_volumes(cloud, say):
+    cloud.has_volumes = False
+    assert say("list") == (0, "[]", "")
+    assert say("remove") == (0, "", "")
+
+
+def test_the_command_says_what_went_wrong(cloud, say):
+    cloud.unplug()
+    code, _, error = say("list")
+    assert code == 1
+    assert "cloud" in error
+    assert say("list", provider="systemd")[::2] == (1, "The hub does not make machines of an OpenStack cloud.")
+    assert say("nonsense")[0] == 2
 
 
 # --- what the machine is told ---------------------------------------------------------------------------------------

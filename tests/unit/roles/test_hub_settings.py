@@ -379,12 +379,8 @@ def test_servers_are_culled_only_where_files_stay(settings, culls):
         {"display_name": "One", "spawner_override": {"storage_type": kind}}
         for kind in settings.get("hub_profile_list", [])
     ]
-    assert (
-        templar("hub", **{**settings, "hub_profile_list": profiles}).evaluate_conditional(
-            trust_as_template("_hub_culls")
-        )
-        is culls
-    )
+    known = templar("hub", **{**settings, "hub_profile_list": profiles})
+    assert known.evaluate_conditional(trust_as_template("_hub_culls")) is culls
 
 
 @pytest.mark.parametrize(
