@@ -62,6 +62,8 @@ e2fsck -p "$device" || status=$?
 [ "$status" -lt 4 ] || refuse "its file system is damaged, and an administrator has to repair it (e2fsck $device)"
 mkdir --parents "$home"
 mount --types ext4 --options nosuid,nodev "$device" "$home" || refuse "it could not be mounted"
+# In case that the volume was extended.
+resize2fs "$device" >/dev/null 2>&1 || say "the file system on the volume $volume could not be grown to its size"
 
 # The account is that of its files, where the image lets it; else the files become those of the account.
 owner=$(stat --format=%u "$home")

@@ -123,8 +123,9 @@ class LibcloudSpawner(FormerNames, Spawner):
         help="""
         Jinja2 template of the user data that machines boot with, in the folder `data` of `userdata_template_module`.
 
-        Its variables are `jhub_env` (a dictionary), `user`, `notebookargs` and `user_options_from_form`. Empty is the
-        default, which prepares Debian and Ubuntu images.
+        Its variables are `jhub_env` (a dictionary), `user`, `notebookargs`, `volume` (the id of the volume that it has
+        to mount as the home, or empty) and `user_options_from_form`. Empty is the default, which prepares Debian and
+        Ubuntu images.
         """,
     ).tag(config=True)
 
