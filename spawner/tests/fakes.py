@@ -245,6 +245,8 @@ class HelperStub(socketserver.ThreadingUnixStreamServer):
         hub, action = request["hub"], request["action"]
         if action == "list":
             return {"ok": True, "instances": [one for one in self.records.values() if one["hub"] == hub]}
+        if action == "forget":
+            return {"ok": True, "forgotten": False}
         name = request["instance"]
         record = self.records.get(name)
         if record and record["hub"] != hub:

@@ -140,6 +140,12 @@ def test_volumes_of_twenty_starts_at_once_cost_few_listings(cloud, provider):
     assert cloud.counts["GET /volumes/detail"] < 40
 
 
+@pytest.mark.parametrize("name", ["volumev3", "block-storage"])
+def test_volumes_are_found_whatever_the_catalogue_calls_them(cloud, name):
+    cloud.volume_service = name
+    assert OpenStackProvider("hub", driver_params(cloud)).create(request()).volume == only(cloud.volumes).id
+
+
 def test_a_volume_is_found_on_any_page(cloud, provider):
     first = provider.create(request(request_id="r-1"))
     end(provider, "r-1")
@@ -196,7 +202,7 @@ def test_a_type_or_zone_that_the_cloud_does_not_have_is_refused_in_its_words(clo
 
 
 def test_without_storage_of_type_volume_nobody_asks_for_volumes(cloud, provider):
-    cloud.has_volumes = False
+    cloud.volume_service = ""
     created = provider.create(request(placement={"storage_type": "home"}))
     assert created.volume == ""
     assert only(cloud.servers).block_devices == []
@@ -207,7 +213,7 @@ def test_without_storage_of_type_volume_nobody_asks_for_volumes(cloud, provider)
 
 @pytest.mark.parametrize("call", ["create", "forget"])
 def test_a_cloud_without_volumes_says_so(cloud, call):
-    cloud.has_volumes = False
+    cloud.volume_service = ""
     provider = OpenStackProvider("hub", driver_params(cloud), volume_retention_days=0)
     calls = {"create": lambda: provider.create(request()), "forget": lambda: provider.forget("alice", "", "alice")}
     with pytest.raises(ProviderError, match=r"offers no volumes \(Cinder\) in the region RegionOne") as caught:
@@ -499,7 +505,7 @@ def test_the_command_lists_and_removes(cloud, provider, say):
 
 
 def test_the_command_finds_nothing_in_a_cloud_without_volumes(cloud, say):
-    cloud.has_volumes = False
+    cloud.volume_service = ""
     assert say("list") == (0, "[]", "")
     assert say("remove") == (0, "", "")
 

@@ -20,8 +20,8 @@ ENDPOINTS = {
     "compute": ("nova", "/compute/v2.1"),
     "image": ("glance", "/image"),
     "network": ("neutron", "/networking"),
-    "block-storage": ("cinder", "/volume/v3"),
 }
+VOLUMES = ("cinderv3", "/volume/v3")
 
 NOT_FOUND = Answer(404, keystone_error(404, "The resource could not be found."))
 
@@ -79,8 +79,8 @@ def _describe(cloud: FakeCloud, token: str, method: str, has_project: bool) -> d
         description["roles"] = [{"id": fixed_id("member").replace("-", ""), "name": "member"}]
         description["catalog"] = [
             {"id": fixed_id(name), "type": kind, "name": name, "endpoints": _endpoints(cloud, path)}
-            for kind, (name, path) in ENDPOINTS.items()
-            if cloud.has_volumes or name != "cinder"
+            for kind, (name, path) in {**ENDPOINTS, cloud.volume_service: VOLUMES}.items()
+            if kind
         ]
     return {"token": description}
 

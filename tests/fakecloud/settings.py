@@ -42,7 +42,8 @@ class Settings:
     addresses_in_build: bool = False
     quota_instances: int | None = None
     quota_volumes: int | None = None
-    has_volumes: bool = True
+    volume_service: str = "volumev3"
+    """What the catalogue calls Cinder; empty is a cloud without volumes."""
     page_size: int = 1000
 
     guest: str = "answers"
