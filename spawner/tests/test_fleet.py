@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 
 import pytest
@@ -281,6 +282,24 @@ async def test_the_pauses_between_tries_grow_to_a_limit(fleet, provider, monkeyp
     assert 0.01 + 7 * 0.02 <= time.monotonic() - began < 2
 
 
+async def test_an_instance_that_moves_on_is_looked_after_soon_again(fleet, provider, monkeypatch):
+    """A machine that shuts down before it is deleted goes through several states."""
+    instance = await fleet.launch(launch_request("alice"))
+    states = [State.RUNNING, State.RUNNING, State.RUNNING, State.STOPPING, State.STOPPING, State.PAUSED]
+    pauses = []
+
+    async def look(request_id, pause):
+        pauses.append(pause)
+        if states:
+            fleet._listing[request_id] = dataclasses.replace(instance, state=states.pop(0))
+            return False
+        return True
+
+    monkeypatch.setattr(fleet, "_is_destroyed", look)
+    await fleet.destroy_in_background("r-alice")
+    assert [round(pause / fleet_module._DESTROY_RETRY_SECONDS) for pause in pauses] == [1, 1, 2, 4, 1, 2, 1]
+
+
 async def test_an_instance_is_destroyed_once_at_a_time(fleet, provider):
     provider.create(launch_request("alice"))
     provider.befall("destroy", seconds=0.05)
@@ -393,7 +412,7 @@ async def test_a_predecessor_in_the_listing_is_not_taken_for_the_new_instance(fl
     assert (await fleet.wait_until_ready(instance, 5)).request_id == "r2"
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.STOPPED])
+@pytest.mark.parametrize("state", [State.FAILED, State.STOPPED, State.PAUSED])
 async def test_an_instance_that_ends_is_reported_at_once_with_its_log(fleet, provider, state):
     provider.is_ready_at_once = False
     instance = await fleet.launch(launch_request("alice"))

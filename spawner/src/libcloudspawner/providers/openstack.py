@@ -151,7 +151,10 @@ class OpenStackProvider(Provider):
         volume = ""
         if placement.get("storage_type") == "volume":
             capacity = gibibytes(placement["storage_capacity"])
-            volume = self._volumes.obtain(request, capacity, placement.get("storage_volume_type", ""), zone or "").id
+            # Administrators may write a host behind a colon.
+            zone_of_volume = str(zone or "").partition(":")[0]
+            kind = placement.get("storage_volume_type", "")
+            volume = self._volumes.obtain(request, capacity, kind, zone_of_volume).id
             server["metadata"][_VOLUME] = volume
             server["block_device_mapping_v2"] = _disks(image, volume)
             request.report(28, "Your files are ready.")
