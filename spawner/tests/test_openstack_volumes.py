@@ -372,7 +372,20 @@ def test_a_machine_that_does_not_shut_down_is_deleted_all_the_same(cloud, provid
     assert only(cloud.volumes).status == "available"
 
 
-@pytest.mark.parametrize("status", ["BUILD", "ERROR", "SHUTOFF"])
+def test_a_machine_that_may_have_booted_by_now_is_looked_at_first(cloud, provider):
+    cloud.boot_seconds = 60
+    booted, booting = provider.create(request("alice")), provider.create(request("bob"))
+    cloud._activate(cloud.servers[booted.id])
+    for stale in (booted, booting):
+        provider.destroy(stale)
+    assert len(cloud.servers) == 2
+    for fresh in provider.list():
+        provider.destroy(fresh)
+    assert list(cloud.servers) == [booted.id]
+    assert provider.get(booted.id).state is State.PAUSED, "it was shut down"
+
+
+@pytest.mark.parametrize("status", ["ERROR", "SHUTOFF"])
 def test_a_machine_that_does_not_run_is_deleted_at_once(cloud, provider, status):
     cloud.boot_seconds = 60
     created = provider.create(request())

@@ -211,7 +211,11 @@ class OpenStackProvider(Provider):
 
         Its deletion is like pulling the plug, which a volume that stays must not suffer. Nova detaches it by then.
         """
+        is_first_look = instance.id not in self._shutdowns
         began = self._shutdowns.setdefault(instance.id, time.monotonic())
+        if instance.state is State.STARTING:
+            # What is known of it may be old, and by now it may be making a file system.
+            return is_first_look
         if time.monotonic() - began > _SHUTDOWN_SECONDS or instance.state not in (State.RUNNING, State.STOPPING):
             return False
 
