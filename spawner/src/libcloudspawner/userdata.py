@@ -111,7 +111,7 @@ def _from_template(request: LaunchRequest, module: str, name: str, volume: str) 
     _check_names(user, request.environment)
     template = _environment(module).get_template(name)
     try:
-        return template.render(
+        text = template.render(
             jhub_env=dict(request.environment),
             user=user,
             notebookargs=arguments,
@@ -120,6 +120,13 @@ def _from_template(request: LaunchRequest, module: str, name: str, volume: str) 
         )
     except jinja2.TemplateError as error:
         raise ProviderError(f"The template {name} does not work: {error.message}", reason="userdata") from error
+    if volume not in text:
+        raise ProviderError(
+            f"The template {name} does not use the variable volume, so the machine would not have the files of its "
+            "user.",
+            reason="userdata",
+        )
+    return text
 
 
 def _check_names(account: str, environment: Mapping[str, str]) -> None:
