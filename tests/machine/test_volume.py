@@ -18,7 +18,9 @@ from playbook import ROOT
 
 BOOT_SECONDS = 420
 HOME = "/home/ada"
-# What runs in place of a server; the machine shuts down when it has written.
+# What systemd says of the server's start.
+SERVER = "JupyterHub single-user server ada"
+# What runs in its place; the machine shuts down when it has written.
 COMMAND = ("sh", "-c", "pwd; grep $HOME /proc/self/mounts; echo started >>starts; exec sleep infinity")
 AFTERWARDS = f"until test -s {HOME}/starts; do sleep 1; done; sleep 3; systemctl poweroff"
 
@@ -55,7 +57,7 @@ def boot(images, tmp_path):
                 *("qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "768", "-nic", "none"),
                 *("-display", "none", "-no-reboot", "-serial", f"file:{console}"),
                 *("-kernel", images / "vmlinuz", "-initrd", images / "initrd.img"),
-                *("-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"),
+                *("-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0"),
                 *("-drive", f"file={images}/jupyter.qcow2,format=qcow2,if=none,id=root,snapshot=on"),
                 *("-device", "virtio-blk-pci,drive=root,addr=4"),
                 *("-drive", f"file={volume.path},format=raw,if=none,id=volume"),
@@ -101,6 +103,7 @@ def on_volume(tool, request, volume):
 def test_a_volume_is_formatted_once_and_the_next_machine_finds_its_files_and_its_new_room(boot, volume):
     said = boot(volume)
     assert f"formatting the volume {volume.id}, which is blank" in said
+    assert SERVER in said
     assert re.search(rf"/dev/vd. {HOME} ext4 rw,nosuid,nodev", said)
     assert f"\n{HOME}\n" in re.sub(r"(?m)^\[ *[\d.]+\] [\w-]+\[\d+\]: ", "", said.replace("\r", ""))
     assert on_volume("debugfs", ["-R", "cat starts"], volume) == "started\n"
@@ -124,7 +127,7 @@ def test_a_machine_whose_volume_holds_something_else_switches_itself_off_and_lea
     said = boot(volume)
     assert f"the volume {volume.id} cannot be the home of ada: it has no file system and is not blank" in said
     assert "there is no server without the home of ada on its volume; switching the machine off" in said
-    assert "Started jupyterhub-singleuser@ada" not in said
+    assert SERVER not in said
     assert volume.path.read_bytes() == before
     # The hub shows as much of the console.
     assert "cannot be the home of ada" in "\n".join(said.splitlines()[-20:])
