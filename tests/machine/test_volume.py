@@ -21,7 +21,7 @@ HOME = "/home/ada"
 # What systemd says of the server's start.
 SERVER = "JupyterHub single-user server ada"
 # What runs in its place; the machine shuts down when it has written.
-COMMAND = ("sh", "-c", "pwd; grep $HOME /proc/self/mounts; echo started >>starts; exec sleep infinity")
+COMMAND = ("sh", "-c", f"pwd; grep {HOME} /proc/self/mounts; echo started >>starts; exec sleep infinity")
 AFTERWARDS = f"until test -s {HOME}/starts; do sleep 1; done; sleep 3; systemctl poweroff"
 
 
