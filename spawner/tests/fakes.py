@@ -59,6 +59,7 @@ def user(name: str = "alice") -> SimpleNamespace:
         url=f"/user/{name}/",
         escaped_name=name,
         groups=[],
+        spawners={},
         orm_user=SimpleNamespace(api_tokens=[]),
     )
 
@@ -154,6 +155,9 @@ class FakeProvider(Provider):
 
     def log(self, instance: Instance, lines: int) -> list[str]:
         return self._call("log", instance.name, lambda: self.cloud.logs.get(instance.name, [])[-lines:])
+
+    def forget(self, user: str, server: str, account: str) -> None:
+        self._call("forget", f"{user}/{server}", lambda: None)
 
     def change(self, name: str, **values: Any) -> None:
         """Change an instance behind everybody's back."""

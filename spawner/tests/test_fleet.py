@@ -501,3 +501,30 @@ async def test_the_event_loop_goes_on_while_a_provider_takes_its_time(fleet, pro
         if (longest := await longest_block(live())) < 0.05:
             break
     assert longest < 0.05
+
+
+# --- what is kept of those who were deleted ------------------------------------------------------------------
+
+
+async def test_what_could_not_be_forgotten_is_forgotten_later_and_nobody_gets_it_meanwhile(
+    fleet, provider, monkeypatch
+):
+    monkeypatch.setattr(fleet_module, "_FORGET_SECONDS", 0.01)
+    provider.befall("forget", error=ProviderUnreachable("The cloud cannot be reached"))
+    last = provider.befall("forget", hangs=True)
+    await fleet.forget("alice", "gpu", "jupyter-alice")
+    with pytest.raises(ProviderError, match="could not be put away yet"):
+        await fleet.launch(launch_request("alice"))
+    await fleet.launch(launch_request("bob"))
+    last.release.set()
+    await eventually(lambda: not fleet._forgetting)
+    assert provider.count("forget", "alice/gpu") == 2
+    await fleet.launch(launch_request("alice", "r-2"))
+
+
+async def test_what_is_refused_is_not_forgotten_time_and_again(fleet, provider):
+    provider.befall("forget", error=ProviderError("No volumes", reason="no-volumes"))
+    await fleet.forget("alice", "", "jupyter-alice")
+    await asyncio.sleep(0.05)
+    assert provider.count("forget") == 1
+    assert not fleet._forgetting

@@ -15,7 +15,7 @@ from fakecloud import FakeCloud, Volume, faults
 from fakes import driver_params, launch_request
 from libcloudspawner import volumes as command
 from libcloudspawner.providers import openstack, openstack_volumes
-from libcloudspawner.providers.base import ProviderError, State
+from libcloudspawner.providers.base import ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.openstack import OpenStackProvider
 
 PLACEMENT = {"storage_type": "volume", "storage_capacity": 10 * 2**30}
@@ -440,6 +440,25 @@ def test_a_volume_goes_at_once_where_none_is_kept_and_others_stay(cloud):
     assert set(cloud.volumes) == {made[""], bob, foreign}
     provider.forget("alice", "", "alice")
     assert set(cloud.volumes) == {bob, foreign}
+
+
+def test_only_the_volume_of_the_very_server_that_is_deleted_is_taken(cloud):
+    provider = keeping(cloud, 0)
+    made = stopped(cloud, provider, "", "gpu")
+    provider.forget("alice", "", "alice")
+    assert set(cloud.volumes) == {made["gpu"]}
+
+
+def test_a_volume_that_cannot_be_marked_keeps_no_other_from_it_and_is_told(cloud):
+    provider = keeping(cloud, 30)
+    first = stopped(cloud, provider, "")[""]
+    cloud.volumes["copy"] = Volume("copy", "copy", 10, dict(cloud.volumes[first].metadata), status="available")
+    cloud.inject(faults.answer("POST", "/volumes/.*/metadata", 400, message="Invalid volume"))
+    with pytest.raises(ProviderUnreachable, match="marked as deleted yet.*Invalid volume"):
+        provider.forget("alice", "", "alice")
+    assert sum("libcloudspawner-deleted" in volume.metadata for volume in cloud.volumes.values()) == 1
+    provider.forget("alice", "", "alice")
+    assert all("libcloudspawner-deleted" in volume.metadata for volume in cloud.volumes.values())
 
 
 def test_a_volume_is_kept_for_its_days_and_who_comes_back_begins_anew(cloud, monkeypatch):

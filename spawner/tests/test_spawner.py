@@ -586,6 +586,35 @@ async def test_a_server_that_is_deleted_is_forgotten(new_spawner, provider, serv
     assert taken == [("alice", server, "jupyter-alice")]
 
 
+async def test_a_user_whose_server_runs_loses_nothing(new_spawner, provider):
+    spawner = new_spawner()
+    spawner.user.spawners["gpu"] = SimpleNamespace(active=True)
+    with pytest.raises(RuntimeError, match="its user has a server that runs"):
+        await spawner.delete_forever()
+    assert provider.count("forget") == 0
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_a_server_is_forgotten_beside_one_that_runs_once_it_is_deleted(
+    new_spawner, provider, fleet, monkeypatch, orm_user, is_deleted
+):
+    monkeypatch.setattr(fleet_module, "_DELETED_SECONDS", 0.01)
+    spawner = new_spawner(server="gpu")
+    spawner.user.spawners[""] = SimpleNamespace(active=True)
+    session = Session.object_session(orm_user)
+    spawner.orm_spawner = orm.Spawner(name="gpu")
+    session.add(spawner.orm_spawner)
+    orm_user.orm_spawners["gpu"] = spawner.orm_spawner
+    session.commit()
+    await spawner.delete_forever()
+    assert provider.count("forget") == 0
+    if is_deleted:
+        session.delete(spawner.orm_spawner)
+        session.commit()
+    await eventually(lambda: not fleet._forgetting)
+    assert provider.count("forget", "alice/gpu") == is_deleted
+
+
 @pytest.fixture
 def orm_user():
     engine = create_engine("sqlite://")

@@ -45,6 +45,7 @@ fleet._ORPHAN_SECONDS = 1.0
 fleet._DESTROY_RETRY_SECONDS = 0.1
 fleet._DESTROY_RETRY_SECONDS_MAX = 0.5
 fleet._ADOPT_SECONDS = 0.1
+fleet._FORGET_SECONDS = 1.0
 spawner._CLEANUP_SECONDS = 0.5
 spawner._STOP_SECONDS = float(os.environ.get("STOP_SECONDS", "60"))
 openstack._TIMEOUT_SECONDS = float(os.environ.get("CLOUD_TIMEOUT", "5"))

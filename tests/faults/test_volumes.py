@@ -225,6 +225,44 @@ def test_the_volume_of_a_deleted_user_is_kept_unless_the_administrator_says_othe
     assert only_volume(cloud).status == "in-use"
 
 
+def test_a_user_who_cannot_be_deleted_since_a_server_runs_keeps_all_volumes(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start(VOLUME_RETENTION_DAYS="30")
+    for server in ("alice/", "alice/first", "alice/second"):
+        starts(hub, server)
+    hub.ask("DELETE", "/users/alice/servers/first")
+    wait_until(lambda: hub.machines() == ["alice/", "alice/second"])
+    assert not hub.session.delete(f"{hub.url}/api/users/alice", timeout=20).ok
+    time.sleep(6)
+    assert not [one for one in cloud.volumes.values() if "libcloudspawner-deleted" in one.metadata]
+
+
+def test_a_server_that_is_deleted_while_another_runs_loses_its_volume_alone(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start(VOLUME_RETENTION_DAYS="0")
+    starts(hub)
+    starts(hub, "alice/gpu")
+    hub.ask("DELETE", "/users/alice/servers/gpu")
+    wait_until(lambda: hub.machines() == ["alice/"])
+    hub.session.delete(f"{hub.url}/api/users/alice/servers/gpu", json={"remove": True}, timeout=20).raise_for_status()
+    wait_until(lambda: len(cloud.volumes) == 1)
+    assert only_volume(cloud).metadata["libcloudspawner-server"] == ""
+
+
+def test_a_user_who_is_deleted_while_the_cloud_is_away_is_forgotten_when_it_is_back(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start(VOLUME_RETENTION_DAYS="30", CLOUD_TIMEOUT="1")
+    starts(hub)
+    stop(hub, cloud)
+    volume = only_volume(cloud)
+    wait_until(lambda: volume.status == "available")
+    cloud.unplug()
+    hub.ask("DELETE", "/users/alice")
+    fails(hub, "could not be put away yet")
+    assert "libcloudspawner-deleted" not in volume.metadata
+    cloud.plug_in()
+    wait_until(lambda: "libcloudspawner-deleted" in volume.metadata)
+    starts(hub)
+    assert [one.id for one in cloud.volumes.values() if one.server] != [volume.id]
+
+
 def test_a_hub_answers_while_volumes_are_slow(hub: Hub, cloud: FakeCloud) -> None:
     hub.start(CLOUD_TIMEOUT="20")
     cloud.inject(faults.delay(".*", "/volumes.*", 3, times=FOREVER))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from . import observability
-from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, State
+from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 
 T = TypeVar("T")
 
@@ -28,6 +28,13 @@ _ADOPT_TRIES = 3
 _ADOPT_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS_MAX = 60.0
+# How long the deletion of a user, and a start under their name, waits for what is taken away with them.
+_FORGET_SECONDS = 10.0
+# Failures after which the same call may succeed.
+_PASSING = ("unreachable", "unknown-outcome", "throttled")
+# JupyterHub deletes a server right after it has said so.
+_DELETED_TRIES = 5
+_DELETED_SECONDS = 1.0
 _HOUSEKEEPING_SECONDS = 20.0
 _TIDY_SECONDS = 3600.0
 # An instance that nobody claims for this long is destroyed.
@@ -63,6 +70,7 @@ class Fleet:
         self._refresh: asyncio.Task[None] | None = None
         self._creating: dict[str, concurrent.futures.Future[Instance]] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
+        self._forgetting: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._claims: set[str] = set()
         self._unclaimed_since: dict[str, float] = {}
         self._housekeeping: asyncio.Task[None] | None = None
@@ -102,6 +110,7 @@ class Fleet:
         earlier = [task for task in self._destroying.values() if task.get_name() == request.name]
         if earlier:
             await asyncio.wait(earlier, timeout=_PREDECESSOR_SECONDS)
+        await self._wait_until_forgotten(request.user)
         if request.request_id not in self._claims:
             raise ProviderError("The server was stopped before it started.", reason="stopped")
         creation = self._creating[request.request_id] = self._creates.submit(self._provider.create, request)
@@ -240,7 +249,52 @@ class Fleet:
 
     async def forget(self, user: str, server: str, account: str) -> None:
         """Take away what is kept of a server that was deleted."""
-        await self._in_thread(self._destroys, functools.partial(self._provider.forget, user, server, account))
+        task = self._forget_in_background(user, server, account)
+        await asyncio.wait([task], timeout=_FORGET_SECONDS)
+
+    def forget_once(self, is_deleted: Callable[[], bool], user: str, server: str, account: str) -> None:
+        """As :meth:`forget`, in the background, if the hub goes through with the deletion that it has begun."""
+        self._forget_in_background(user, server, account, is_deleted)
+
+    def _forget_in_background(
+        self, user: str, server: str, account: str, is_deleted: Callable[[], bool] = lambda: True
+    ) -> asyncio.Task[None]:
+        whose = (user, server)
+        if whose not in self._forgetting:
+            self._forgetting[whose] = asyncio.create_task(self._forget(user, server, account, is_deleted))
+            self._forgetting[whose].add_done_callback(lambda _: self._forgetting.pop(whose))
+        return self._forgetting[whose]
+
+    async def _forget(self, user: str, server: str, account: str, is_deleted: Callable[[], bool]) -> None:
+        for _try in range(_DELETED_TRIES):
+            if is_deleted():
+                break
+            await asyncio.sleep(_DELETED_SECONDS)
+        else:
+            log.error("Nothing of the server %r of %s is taken away: it was not deleted after all.", server, user)
+            return
+        pause = _DESTROY_RETRY_SECONDS
+        while True:
+            try:
+                await self._in_thread(self._destroys, functools.partial(self._provider.forget, user, server, account))
+            except ProviderError as error:
+                log.error("What is kept of the server %r of %s, who was deleted, stays: %s", server, user, error)
+                if error.reason not in _PASSING:
+                    return
+            except Exception:
+                log.exception("What is kept of the server %r of %s, who was deleted, stays", server, user)
+                return
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
+
+    async def _wait_until_forgotten(self, user: str) -> None:
+        """Who comes back by the name of somebody who was deleted must not find what was theirs."""
+        if tasks := [task for whose, task in self._forgetting.items() if whose[0] == user]:
+            _done, pending = await asyncio.wait(tasks, timeout=_FORGET_SECONDS)
+            if pending:
+                raise ProviderUnreachable("The files of who had this name before could not be put away yet.")
 
     async def _destroy(self, request_id: str) -> None:
         began = time.monotonic()

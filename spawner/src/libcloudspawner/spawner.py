@@ -13,6 +13,7 @@ from typing import Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future, utcnow
+from sqlalchemy import inspect
 from sqlalchemy.orm import object_session
 from traitlets import Bool, Callable, Dict, Enum, Float, Integer, List, TraitError, Unicode, Union, default, validate
 
@@ -610,7 +611,15 @@ class LibcloudSpawner(FormerNames, Spawner):
     async def delete_forever(self) -> None:
         """Take away the home of a user or server that is deleted, as the node or the cloud has it."""
         observability.tell(self.log, "forget", user=self.user.name, server=self.name)
-        await self._fleet.forget(self.user.name, self.name, self._account)
+        whose = (self.user.name, self.name, self._account)
+        if not any(spawner.active for spawner in self.user.spawners.values()):
+            await self._fleet.forget(*whose)
+        elif self.name:
+            # Deleted by itself; or with its user, and then JupyterHub breaks off at the server that runs, and keeps all.
+            entry = inspect(self.orm_spawner)
+            self._fleet.forget_once(lambda: not entry.persistent, *whose)
+        else:
+            raise RuntimeError(f"Nothing of {self._log_name} is taken away: its user has a server that runs.")
 
     async def start(self) -> str:
         """Launch an instance, wait until its server listens, and return its URL.

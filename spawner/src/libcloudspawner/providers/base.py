@@ -154,7 +154,8 @@ class Provider(ABC):
     def forget(self, user: str, server: str, account: str) -> None:  # noqa: B027 - most keep nothing
         """Take away what is kept of a server that was deleted, alone or with its user, as the node or the cloud has it.
 
-        ``server`` is empty for the default server, which goes with its user only, and so with all that is the user's.
+        ``server`` is empty for the default server, which goes with its user only, and so with what is the user's own.
+        What is kept for each server is taken away one by one.
         """
 
     def tidy(self) -> None:  # noqa: B027 - most keep nothing

@@ -232,9 +232,17 @@ class OpenStackProvider(Provider):
         return True
 
     def forget(self, user: str, server: str, account: str) -> None:
-        if self._retention_days >= 0:
+        if self._retention_days < 0:
+            return
+        try:
             self._volumes.forget(user, server)
-            self.tidy()
+        except ProviderError as error:
+            if error.reason == NO_SERVICE:
+                raise
+            # Whatever it is: unmarked, it would be that of who comes next by this name.
+            raise ProviderUnreachable(f"the cloud does not have its volume marked as deleted yet. {error}") from error
+        with contextlib.suppress(ProviderError):
+            self.tidy()  # else it is done later
 
     def tidy(self) -> None:
         if self._retention_days >= 0:

@@ -100,11 +100,15 @@ class Volumes:
             return self._ready(volume, request, is_new=False)
 
     def forget(self, user: str, server: str) -> None:
-        """Mark the volume of a server that was deleted, or all of a user: who comes back by this name begins anew."""
-        for volume in self.list():
-            if volume.user == user and server in ("", volume.server) and not volume.deleted:
-                body = {"metadata": {DELETED: str(int(time.time()))}}
-                self._request("mark-volume", f"/volumes/{volume.id}/metadata", "POST", body)
+        """Mark the volume of a server that was deleted: who comes back by this name begins anew."""
+        failed: list[ProviderError] = []
+        for volume in self._of(user, server):
+            try:
+                self._mark(volume, {DELETED: str(int(time.time()))})
+            except ProviderError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def tidy(self, days: int) -> None:
         """Delete the volumes of servers that were deleted more than so many days ago."""
@@ -137,9 +141,14 @@ class Volumes:
             if error.reason != "cloud-404":
                 raise
 
+    def _of(self, user: str, server: str) -> Sequence[Volume]:
+        return [one for one in self.list() if (one.user, one.server) == (user, server) and not one.deleted]
+
+    def _mark(self, volume: Volume, marks: Mapping[str, str]) -> None:
+        self._request("mark-volume", f"/volumes/{volume.id}/metadata", "POST", {"metadata": marks})
+
     def _find(self, request: LaunchRequest) -> Volume | None:
-        whose = (request.user, request.server)
-        found = [one for one in self.list() if (one.user, one.server) == whose and not one.deleted]
+        found = self._of(request.user, request.server)
         if len(found) > 1:
             raise ProviderError(
                 f"There is more than one volume for your files: {', '.join(sorted(one.id for one in found))}. An "
