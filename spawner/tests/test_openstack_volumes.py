@@ -431,6 +431,29 @@ def test_by_default_the_volume_of_a_deleted_user_stays_theirs(cloud, provider):
     assert provider.create(request(request_id="r-2")).volume == made[""]
 
 
+@pytest.mark.parametrize(("old", "new"), [("", "gpu"), ("gpu", "cpu")])
+def test_a_server_that_is_renamed_keeps_its_volume(cloud, provider, old, new):
+    made = stopped(cloud, provider, old, "other")
+    provider.rename("alice", old, new)
+    assert provider.create(request("alice-2", user="alice", server=new)).volume == made[old]
+    assert provider.create(request("alice-3", user="alice", server="other")).volume == made["other"]
+    assert provider.create(request("alice-4", user="alice", server=old)).volume not in made.values()
+
+
+def test_a_server_is_not_renamed_where_its_volume_cannot_go_along(cloud, provider):
+    made = stopped(cloud, provider, "", "gpu")
+    with pytest.raises(ProviderError, match=f"a volume of alice, server gpu already: {made['gpu']}"):
+        provider.rename("alice", "", "gpu")
+    cloud.inject(faults.answer("POST", "/volumes/.*/metadata", 500))
+    with pytest.raises(ProviderError):
+        provider.rename("alice", "", "cpu")
+    cloud.inject(faults.accept_then_cut("POST", "/volumes/.*/metadata"))
+    provider.rename("alice", "", "cpu")
+    assert cloud.volumes[made[""]].metadata["libcloudspawner-server"] == "cpu"
+    cloud.volume_service = ""
+    OpenStackProvider("hub", driver_params(cloud)).rename("alice", "cpu", "")
+
+
 def test_a_volume_goes_at_once_where_none_is_kept_and_others_stay(cloud):
     provider = keeping(cloud, 0)
     made = stopped(cloud, provider, "", "gpu")
@@ -454,7 +477,7 @@ def test_a_volume_that_cannot_be_marked_keeps_no_other_from_it_and_is_told(cloud
     first = stopped(cloud, provider, "")[""]
     cloud.volumes["copy"] = Volume("copy", "copy", 10, dict(cloud.volumes[first].metadata), status="available")
     cloud.inject(faults.answer("POST", "/volumes/.*/metadata", 400, message="Invalid volume"))
-    with pytest.raises(ProviderUnreachable, match="marked as deleted yet.*Invalid volume"):
+    with pytest.raises(ProviderUnreachable, match=r"marked as deleted yet.*Invalid volume"):
         provider.forget("alice", "", "alice")
     assert sum("libcloudspawner-deleted" in volume.metadata for volume in cloud.volumes.values()) == 1
     provider.forget("alice", "", "alice")

@@ -236,6 +236,21 @@ def test_a_user_who_cannot_be_deleted_since_a_server_runs_keeps_all_volumes(hub:
     assert not [one for one in cloud.volumes.values() if "libcloudspawner-deleted" in one.metadata]
 
 
+def test_a_server_that_is_renamed_keeps_its_volume_or_its_name(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start(CLOUD_TIMEOUT="1")
+    starts(hub, "alice/gpu")
+    hub.ask("DELETE", "/users/alice/servers/gpu")
+    wait_until(lambda: only_volume(cloud).status == "available" and not hub.servers())
+    url = f"{hub.url}/api/users/alice/servers"
+    cloud.unplug()
+    refused = hub.session.patch(f"{url}/gpu", json={"name": "cpu"}, timeout=20)
+    assert (refused.status_code, "cannot go with it" in refused.json()["message"]) == (503, True)
+    cloud.plug_in()
+    hub.session.patch(f"{url}/gpu", json={"name": "cpu"}, timeout=20).raise_for_status()
+    starts(hub, "alice/cpu")
+    assert only_volume(cloud).server == only_server(cloud).id
+
+
 def test_a_server_that_is_deleted_while_another_runs_loses_its_volume_alone(hub: Hub, cloud: FakeCloud) -> None:
     hub.start(VOLUME_RETENTION_DAYS="0")
     starts(hub)

@@ -252,6 +252,11 @@ class Fleet:
         task = self._forget_in_background(user, server, account)
         await asyncio.wait([task], timeout=_FORGET_SECONDS)
 
+    async def rename(self, user: str, old: str, new: str) -> None:
+        """Let what is kept of a server be that of its new name. Raises :class:`ProviderError` if that failed."""
+        await self._wait_until_forgotten(user)
+        await self._in_thread(self._destroys, functools.partial(self._provider.rename, user, old, new))
+
     def forget_once(self, is_deleted: Callable[[], bool], user: str, server: str, account: str) -> None:
         """As :meth:`forget`, in the background, if the hub goes through with the deletion that it has begun."""
         self._forget_in_background(user, server, account, is_deleted)

@@ -15,6 +15,7 @@ from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future, utcnow
 from sqlalchemy import inspect
 from sqlalchemy.orm import object_session
+from tornado.web import HTTPError
 from traitlets import Bool, Callable, Dict, Enum, Float, Integer, List, TraitError, Unicode, Union, default, validate
 
 from . import form, naming, observability, options, overrides, profiles, startup, userdata
@@ -615,11 +616,20 @@ class LibcloudSpawner(FormerNames, Spawner):
         if not any(spawner.active for spawner in self.user.spawners.values()):
             await self._fleet.forget(*whose)
         elif self.name:
-            # Deleted by itself; or with its user, and then JupyterHub breaks off at the server that runs, and keeps all.
+            # Deleted by itself; or with its user, and then JupyterHub breaks off at the server that runs.
             entry = inspect(self.orm_spawner)
             self._fleet.forget_once(lambda: not entry.persistent, *whose)
         else:
             raise RuntimeError(f"Nothing of {self._log_name} is taken away: its user has a server that runs.")
+
+    async def rename(self, old_name: str, new_name: str) -> None:
+        """Let a server keep its files under another name. Raises HTTPError if it cannot: then it keeps its name."""
+        observability.tell(self.log, "rename", user=self.user.name, server=old_name, to=new_name)
+        try:
+            await self._fleet.rename(self.user.name, old_name, new_name)
+        except ProviderError as error:
+            message = f"The files of this server cannot go with it: {error}"
+            raise HTTPError(503, message.replace("%", "%%")) from error
 
     async def start(self) -> str:
         """Launch an instance, wait until its server listens, and return its URL.

@@ -158,6 +158,9 @@ class Provider(ABC):
         What is kept for each server is taken away one by one.
         """
 
+    def rename(self, user: str, old: str, new: str) -> None:  # noqa: B027 - most keep nothing for a server alone
+        """Let what is kept of the user's server ``old`` be that of the server ``new``."""
+
     def tidy(self) -> None:  # noqa: B027 - most keep nothing
         """Take away what was kept for a time that is over."""
 

@@ -244,6 +244,13 @@ class OpenStackProvider(Provider):
         with contextlib.suppress(ProviderError):
             self.tidy()  # else it is done later
 
+    def rename(self, user: str, old: str, new: str) -> None:
+        try:
+            self._volumes.rename(user, old, new)
+        except ProviderError as error:
+            if error.reason != NO_SERVICE:
+                raise
+
     def tidy(self) -> None:
         if self._retention_days >= 0:
             self._volumes.tidy(self._retention_days)

@@ -110,6 +110,21 @@ class Volumes:
         if failed:
             raise failed[0]
 
+    def rename(self, user: str, old: str, new: str) -> None:
+        """Let the volume of one server be that of another, of which there must be none."""
+        volumes = self._of(user, old)
+        if volumes and (there := self._of(user, new)):
+            raise ProviderError(
+                f"There is a volume of {there[0].whose} already: {there[0].id}. An administrator has to look after it.",
+                reason="volume-twice",
+            )
+        for volume in volumes:
+            try:
+                self._mark(volume, {SERVER: new})
+            except OutcomeUnknown:
+                if volume.id not in [one.id for one in self._of(user, new)]:
+                    raise
+
     def tidy(self, days: int) -> None:
         """Delete the volumes of servers that were deleted more than so many days ago."""
         before = time.time() - days * 86400
