@@ -18,7 +18,7 @@ from libcloudspawner import fleet as fleet_module
 from libcloudspawner import spawner as spawner_module
 from libcloudspawner.errors import StartRefused
 from libcloudspawner.fleet import Fleet
-from libcloudspawner.form import FILES_END
+from libcloudspawner.form import FILES_END, SOME_FILES_END
 from libcloudspawner.providers.base import Limits, OutcomeUnknown, ProviderError, ProviderUnreachable, State
 from libcloudspawner.spawner import LibcloudSpawner
 from prometheus_client import REGISTRY
@@ -714,12 +714,44 @@ async def test_on_machines_the_form_says_which_profiles_keep_files(new_spawner):
     profiles = [{"display_name": name, "spawner_override": {"storage_type": name}} for name in ("volume", "home")]
     on_disks = await new_spawner(provider="openstack", profile_list=profiles).get_options_form()
     assert (on_disks.count(kept), on_disks.count(lost)) == (1, 1)
-    assert FILES_END in on_disks
+    assert SOME_FILES_END in on_disks
     on_volumes = await new_spawner(
         provider="openstack", storage_type="volume", profile_list=profiles
     ).get_options_form()
     assert (on_volumes.count(kept), on_volumes.count(lost)) == (0, 1)
     assert FILES_END not in on_volumes
+
+
+TRIAL = {"display_name": "Trial", "slug": "trial", "spawner_override": {"storage_type": "none"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, None),
+        ({"profile_list": [TRIAL]}, SOME_FILES_END),
+        ({"group_overrides": {"one": {"groups": ["guests"], **TRIAL}}}, SOME_FILES_END),
+        ({"storage_type": "none"}, FILES_END),
+        ({"storage_type": "none", "profile_list": [TRIAL]}, FILES_END),
+    ],
+)
+async def test_the_home_page_says_of_some_servers_what_is_so_of_some(new_spawner, settings, said):
+    own = type("Own", (LibcloudSpawner,), {"__new__": lambda cls, parent: new_spawner(**settings)})
+    app = SimpleNamespace(spawner_class=own, template_vars={})
+    LibcloudSpawner._begin(app)
+    assert app.template_vars.get("announcement_home") == said
+    announced = SimpleNamespace(spawner_class=own, template_vars={"announcement": "Closed on Monday"})
+    LibcloudSpawner._begin(announced)
+    assert announced.template_vars.get("announcement_home") == (said and f"Closed on Monday<br>{said}")
+    assert announced.template_vars["announcement"] == "Closed on Monday"
+
+
+async def test_a_profile_that_was_chosen_before_says_nothing_of_the_others(new_spawner):
+    spawner = new_spawner(profile_list=[TRIAL, {"display_name": "Other"}], user_options={"profile": "trial"})
+    before = await spawner.get_options_form()
+    await spawner._apply({"profile": "trial"})
+    assert spawner.storage_type == "none"
+    assert await spawner.get_options_form() == before
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ from .profiles import Profile, ProfileChoice
 from .rendering import render, render_text
 
 FILES_END = "The files of a server are deleted when it stops. Download what you want to keep."
+SOME_FILES_END = (
+    "The files of some servers are deleted when they stop; the page where you choose one says of which. Download what "
+    "you want to keep."
+)
 
 
 def from_form(form_data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -36,6 +40,7 @@ def render_form(
     own_text: str = "",
     *,
     keeps_files: bool = True,
+    notice: str = "",
     storage: Mapping[str, bool] = types.MappingProxyType({}),
 ) -> str:
     """The HTML of the choices, with the current ones preselected; empty when there is nothing to choose.
@@ -61,7 +66,7 @@ def render_form(
         "form_field": profiles.form_field,
         "unlisted_key": profiles.unlisted_key,
         "unlisted": profiles.UNLISTED,
-        "notice": "" if keeps_files else FILES_END,
+        "notice": notice,
     }
     return render_text(own_text, **values) if own_text else render("options_form.html.j2", own, **values)
 

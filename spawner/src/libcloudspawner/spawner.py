@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -392,6 +392,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         self._choices: dict[str, str] | None = None
         # What was on offer before a choice was applied: a start that fails shows the form again.
         self._offered: tuple[list[options.Size], list[options.Image]] | None = None
+        self._storage_before = ""
         self._origin = self._provider_settings
         # What the processes had used when they were last looked at, and when that was.
         self._cpu_seen: tuple[float, float] | None = None
@@ -486,12 +487,20 @@ class LibcloudSpawner(FormerNames, Spawner):
             spawner = app.spawner_class(parent=app)
             spawner.check_settings()
             spawner._fleet.keep_house()
-            if not spawner._keeps_files:
-                app.template_vars.setdefault("announcement_home", form.FILES_END)
+            if warning := spawner._warning:
+                said = app.template_vars.get("announcement_home", app.template_vars.get("announcement"))
+                app.template_vars["announcement_home"] = f"{said}<br>{warning}" if said else warning
 
     @property
     def _keeps_files(self) -> bool:
-        return self._provider_class.STORAGE.get(self.storage_type, True)
+        return self._provider_class.STORAGE.get(self._storage_before or self.storage_type, False)
+
+    @property
+    def _warning(self) -> str:
+        """What users have to know who do not see yet which server they will have; empty if all keep their files."""
+        others = _values_of("storage_type", [self.profile_list, self.group_overrides])
+        kept = {self._keeps_files, *(self._provider_class.STORAGE.get(str(one), False) for one in others)}
+        return {True: "", False: form.FILES_END}[kept.pop()] if len(kept) == 1 else form.SOME_FILES_END
 
     def _check_storage(self, wanted: Any, where: str) -> None:
         """Raises TraitError if the provider has no such storage; what depends on the user is checked at a start."""
@@ -528,6 +537,7 @@ class LibcloudSpawner(FormerNames, Spawner):
     async def _apply(self, user_options: Any) -> None:
         """Take on what the user chose: first size and image, and then what a profile says otherwise."""
         self._offered = self._offers
+        self._storage_before = self._storage_before or self.storage_type
         choice = options.choose(user_options, *self._offered)
         profile = profiles.choose(user_options, await self._profiles())
         self._choices = {**options.named(choice), **(profile.named if profile else {})}
@@ -557,6 +567,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             None if is_own else userdata.data_folder(self.userdata_template_module),
             self.profile_form_template,
             keeps_files=self._keeps_files,
+            notice="" if self._keeps_files else self._warning,
             storage=self._provider_class.STORAGE,
         )
 
@@ -871,6 +882,14 @@ def _within(guarantee: Any, limit: Any) -> Any:
 def _in_words(request: LaunchRequest) -> str:
     size = options.Size("", "", mem_limit=request.limits.memory_bytes, cpu_limit=request.limits.cpus)
     return options.in_words(size) or "no limits"
+
+
+def _values_of(key: str, nested: Any) -> list[Any]:
+    """What stands under a key, however deep."""
+    if isinstance(nested, Mapping):
+        own = [nested[key]] if key in nested else []
+        return own + [value for inner in nested.values() for value in _values_of(key, inner)]
+    return [value for inner in nested for value in _values_of(key, inner)] if isinstance(nested, list) else []
 
 
 def _url(instance: Instance) -> str:
