@@ -3,10 +3,13 @@
 # Mount a volume of the cloud as a home. It is formatted only when nothing at all is on it; what is on it is kept, and
 # what is not known is left alone.
 #
-# usage: jupyterhub-singleuser-home VOLUME ACCOUNT
+# usage: jupyterhub-singleuser-home VOLUME ACCOUNT [used]
+#
+# With used, which the hub says of a volume that a server has had, it is not formatted either if it looks blank.
 set -eu
 volume=$1
 account=$2
+used=${3:-}
 home=/home/$account
 patience=${JUPYTERHUB_SINGLEUSER_HOME_PATIENCE:-120}
 
@@ -41,13 +44,27 @@ if mounted=$(findmnt --noheadings --output SOURCE --mountpoint "$home"); then
   exit 0
 fi
 
-# What blkid cannot read is nothing to it too, so a blank volume is one whose beginning can be read and is empty.
+# What blkid cannot read, or whose beginning was overwritten, is nothing to it too. So a blank volume is one that can be
+# read and is empty at its beginning, where ext4 has copies of its superblock, and at many places between.
+is_blank() {
+  cmp --silent --bytes=1048576 "$device" /dev/zero || return 1
+  size=$(blockdev --getsize64 "$device") || return 1
+  group=134217728
+  step=$((size / 64 / 4096 * 4096))
+  for place in $((group)) $((3 * group)) $((5 * group)) $((7 * group)) $((9 * group)) 8389632 \
+    $(seq 0 "$step" $((size - 65536))) $((size - 65536)); do
+    [ "$place" -lt "$size" ] || continue
+    length=$((size - place))
+    [ "$length" -le 65536 ] || length=65536
+    cmp --silent --ignore-initial="$place:0" --bytes="$length" "$device" /dev/zero || return 1
+  done
+}
 status=0
 found=$(blkid --probe --output export "$device") || status=$?
 kind=$(printf '%s\n' "$found" | sed --quiet 's/^TYPE=//p; s/^PTTYPE=/partition table /p')
 if [ "$status" = 2 ]; then
-  cmp --silent --bytes=1048576 "$device" /dev/zero ||
-    refuse "it has no file system and is not blank either; it was left alone"
+  [ -z "$used" ] || refuse "it has no file system, though it has had files; it was left alone"
+  is_blank || refuse "it has no file system and is not blank either; it was left alone"
   say "formatting the volume $volume, which is blank"
   # Half a file system would be something unknown: who ends the machine meanwhile has to wait.
   trap '' TERM

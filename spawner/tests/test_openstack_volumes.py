@@ -588,3 +588,21 @@ def test_the_machine_gets_the_volume_as_its_home(cloud, provider):
     assert "Requires=jupyterhub-singleuser-home.service\nAfter=jupyterhub-singleuser-home.service\n" in drop_in
     assert "RequiresMountsFor=/home/ada\n" in drop_in
     assert config["runcmd"][0][-1] == "jupyterhub-singleuser-home.service"
+
+
+def test_a_volume_that_a_server_has_had_is_never_formatted(cloud, provider):
+    def home_unit():
+        config = yaml.safe_load(base64.b64decode(only(cloud.servers).user_data))
+        files = {file["path"]: base64.b64decode(file["content"]).decode() for file in config["write_files"]}
+        return files["/etc/systemd/system/jupyterhub-singleuser-home.service"]
+
+    created = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    provider.create(request(request_id="r-2"))
+    assert f'"{created.volume}" jupyter-alice\n' in home_unit()
+    provider.notice_use(created)
+    end(provider, "r-2")
+    again = provider.create(request(request_id="r-3"))
+    assert f'"{created.volume}" jupyter-alice used\n' in home_unit()
+    provider.notice_use(again)
+    assert cloud.counts["POST /volumes/{id}/metadata"] == 1

@@ -48,6 +48,7 @@ def test_a_volume_is_made_once_and_the_second_start_finds_it_also_after_a_restar
     starts(hub)
     volume = only_volume(cloud)
     assert (volume.status, volume.server) == ("in-use", only_server(cloud).id)
+    wait_until(lambda: "libcloudspawner-used" in volume.metadata)
     stop(hub, cloud)
     wait_until(lambda: volume.status == "available")
     starts(hub)

@@ -46,9 +46,9 @@ class Volume:
     def digest(self):
         return self.host.check_output("sync; blockdev --flushbufs %s; sha256sum <%s", self.device, self.device)
 
-    def mount(self, account=ACCOUNT, patience=2):
+    def mount(self, account=ACCOUNT, patience=2, used=""):
         environment = f"JUPYTERHUB_SINGLEUSER_HOME_PATIENCE={patience}"
-        return self.host.run(f"env {environment} {PROGRAM} {self.id} {shlex.quote(account)}")
+        return self.host.run(f"env {environment} {PROGRAM} {self.id} {shlex.quote(account)} {used}")
 
     def close(self):
         self.host.run("umount %s; losetup --detach %s; rm -f %s %s", HOME, self.device, self.link, IMAGE)
@@ -180,9 +180,20 @@ def test_whatever_else_is_on_it_is_refused_and_left_alone(host, volume, content,
     refused_and_untouched(host, volume, said)
 
 
-def refused_and_untouched(host, volume, said):
+@pytest.mark.parametrize("block", [1024, 4096])
+def test_a_file_system_whose_beginning_was_overwritten_is_not_taken_for_blank(host, volume, block):
+    host.check_output("mkfs.ext4 -q -b %s -g 8192 %s", str(block), volume.device)
+    host.check_output("dd if=/dev/zero of=%s bs=1M count=1 conv=notrunc status=none", volume.device)
+    refused_and_untouched(host, volume, "no file system and is not blank")
+
+
+def test_a_volume_that_a_server_has_had_is_not_formatted_though_it_is_blank(host, volume):
+    refused_and_untouched(host, volume, "no file system, though it has had files", used="used")
+
+
+def refused_and_untouched(host, volume, said, used=""):
     before = volume.digest
-    refused = volume.mount()
+    refused = volume.mount(used=used)
     assert refused.rc == 1
     assert f"the volume {volume.id} cannot be the home of {ACCOUNT}" in refused.stdout
     assert said in refused.stdout

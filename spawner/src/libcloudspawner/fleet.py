@@ -71,6 +71,7 @@ class Fleet:
         self._creating: dict[str, concurrent.futures.Future[Instance]] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
         self._forgetting: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._noticing: set[asyncio.Task[None]] = set()
         self._claims: set[str] = set()
         self._unclaimed_since: dict[str, float] = {}
         self._housekeeping: asyncio.Task[None] | None = None
@@ -251,6 +252,18 @@ class Fleet:
         """Take away what is kept of a server that was deleted."""
         task = self._forget_in_background(user, server, account)
         await asyncio.wait([task], timeout=_FORGET_SECONDS)
+
+    def notice_use(self, instance: Instance) -> None:
+        """Have it noted, in the background, that the server of an instance answered."""
+        task = asyncio.create_task(self._notice_use(instance))
+        self._noticing.add(task)
+        task.add_done_callback(self._noticing.discard)
+
+    async def _notice_use(self, instance: Instance) -> None:
+        try:
+            await self._in_thread(self._looks, functools.partial(self._provider.notice_use, instance))
+        except Exception as error:  # noqa: BLE001 - the next start tries again
+            log.warning("It could not be noted that %s answered: %s", instance.name, error)
 
     async def rename(self, user: str, old: str, new: str) -> None:
         """Let what is kept of a server be that of its new name. Raises :class:`ProviderError` if that failed."""

@@ -126,7 +126,8 @@ class LibcloudSpawner(FormerNames, Spawner):
         Jinja2 template of the user data that machines boot with, in the folder `data` of `userdata_template_module`.
 
         Its variables are `jhub_env` (a dictionary), `user`, `notebookargs`, `volume` (the id of the volume that it has
-        to mount as the home, or empty) and `user_options_from_form`. Empty is the default, which prepares Debian and
+        to mount as the home, or empty), `volume_is_used` (whether a server has had it: then it must never be formatted)
+        and `user_options_from_form`. Empty is the default, which prepares Debian and
         Ubuntu images.
         """,
     ).tag(config=True)
@@ -713,6 +714,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             left = seconds - (time.monotonic() - began)
             instance = await self._fleet.wait_until_ready(instance, left, self._report_change)
             observability.PHASE_SECONDS.labels("answer").observe(time.monotonic() - created)
+            self._fleet.notice_use(instance)
         except ProviderUnreachable as error:
             # Nothing was created, so there is nothing that a stop could wait for.
             self.instance_name = self.request_id = ""

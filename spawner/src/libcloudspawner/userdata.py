@@ -44,14 +44,16 @@ _DROPPED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _CHANGES_MEANING = re.compile(r"[\x00-\x1f\x7f$`\\]|^[\s\"']|[\s]$")
 
 
-def render(request: LaunchRequest, volume: str = "") -> str:
+def render(request: LaunchRequest, volume: str = "", *, is_used: bool = False) -> str:
     """The user data for ``request``, with the home on the volume of this id, if there is one.
+
+    A volume that ``is_used`` is never formatted.
 
     Raises ProviderError, naming the variable that cannot be passed on.
     """
     module = str(request.placement.get("userdata_template_module") or OWN_MODULE)
     name = str(request.placement.get("userdata_template_name") or "")
-    text = _from_template(request, module, name, volume) if name else _cloud_config(request, volume)
+    text = _from_template(request, module, name, volume, is_used) if name else _cloud_config(request, volume, is_used)
     if len(base64.b64encode(text.encode())) > _MOST_BYTES:
         raise ProviderError(
             "The machine's user data is larger than a cloud takes (64 KiB, encoded).", reason="userdata"
@@ -97,7 +99,7 @@ def _environment(module: str) -> jinja2.Environment:
     )
 
 
-def _from_template(request: LaunchRequest, module: str, name: str, volume: str) -> str:
+def _from_template(request: LaunchRequest, module: str, name: str, volume: str, is_used: bool) -> str:
     user = str(request.placement.get("forceuser") or request.user)
     arguments = shlex.join(request.command[1:])
     values = {**request.environment, "the user's name": user, "the server's arguments": arguments}
@@ -116,6 +118,7 @@ def _from_template(request: LaunchRequest, module: str, name: str, volume: str) 
             user=user,
             notebookargs=arguments,
             volume=volume,
+            volume_is_used=is_used,
             user_options_from_form={key: [str(value)] for key, value in request.choices.items()},
         )
     except jinja2.TemplateError as error:
@@ -143,7 +146,7 @@ def _check_names(account: str, environment: Mapping[str, str]) -> None:
             )
 
 
-def _cloud_config(request: LaunchRequest, volume: str) -> str:
+def _cloud_config(request: LaunchRequest, volume: str, is_used: bool) -> str:
     _check_names(request.account, request.environment)
     unit = f"jupyterhub-singleuser@{request.name}.service"
     path = f"{_ENVIRONMENTS}/default/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -164,7 +167,7 @@ def _cloud_config(request: LaunchRequest, volume: str) -> str:
     }
     if volume:
         files[_HOME] = (render_shared("machine-home.sh"), "0755")
-        files[f"/etc/systemd/system/{_HOME_UNIT}"] = (_home_unit(request, volume), "0644")
+        files[f"/etc/systemd/system/{_HOME_UNIT}"] = (_home_unit(request, volume, is_used), "0644")
     config: dict[str, Any] = {
         "write_files": [
             {
@@ -197,7 +200,7 @@ def environment_file(variables: Mapping[str, str]) -> str:
     )
 
 
-def _home_unit(request: LaunchRequest, volume: str) -> str:
+def _home_unit(request: LaunchRequest, volume: str, is_used: bool) -> str:
     lines = [
         "[Unit]",
         "Description=Home of the single-user server on its volume",
@@ -208,7 +211,7 @@ def _home_unit(request: LaunchRequest, volume: str) -> str:
         "StandardError=journal+console",
         # A file system that has to be repaired takes its time.
         "TimeoutStartSec=infinity",
-        f"ExecStart={_HOME} {quoted_word(volume)} {request.account}",
+        f"ExecStart={_HOME} {quoted_word(volume)} {request.account}{' used' if is_used else ''}",
         "",
     ]
     return "\n".join(lines)

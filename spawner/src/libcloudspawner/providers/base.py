@@ -151,6 +151,9 @@ class Provider(ABC):
     def destroy(self, instance: Instance) -> None:
         """Stop an instance and remove what belongs to it; it is no error if it is gone, and it may take a while."""
 
+    def notice_use(self, instance: Instance) -> None:  # noqa: B027 - most need not know
+        """The server of ``instance`` has answered, so from now on there may be files of its user."""
+
     def forget(self, user: str, server: str, account: str) -> None:  # noqa: B027 - most keep nothing
         """Take away what is kept of a server that was deleted, alone or with its user, as the node or the cloud has it.
 

@@ -148,17 +148,18 @@ class OpenStackProvider(Provider):
             server["security_groups"] = [{"name": name} for name in groups]
         if zone := placement.get("userserver_availability_zone"):
             server["availability_zone"] = zone
-        volume = ""
+        volume, is_used = "", False
         if placement.get("storage_type") == "volume":
             capacity = gibibytes(placement["storage_capacity"])
             # Administrators may write a host behind a colon.
             zone_of_volume = str(zone or "").partition(":")[0]
             kind = placement.get("storage_volume_type", "")
-            volume = self._volumes.obtain(request, capacity, kind, zone_of_volume).id
+            obtained = self._volumes.obtain(request, capacity, kind, zone_of_volume)
+            volume, is_used = obtained.id, obtained.is_used
             server["metadata"][_VOLUME] = volume
             server["block_device_mapping_v2"] = _disks(image, volume)
             request.report(28, "Your files are ready.")
-        server["user_data"] = base64.b64encode(userdata.render(request, volume).encode()).decode()
+        server["user_data"] = base64.b64encode(userdata.render(request, volume, is_used=is_used).encode()).decode()
 
         # The driver's own create_node looks at the machine once more, and forgets that it exists when that fails.
         answer = self._call(
@@ -230,6 +231,10 @@ class OpenStackProvider(Provider):
                 if error.reason not in ("cloud-404", "cloud-409"):
                     raise
         return True
+
+    def notice_use(self, instance: Instance) -> None:
+        if instance.volume:
+            self._volumes.notice_use(instance.volume)
 
     def forget(self, user: str, server: str, account: str) -> None:
         if self._retention_days < 0:

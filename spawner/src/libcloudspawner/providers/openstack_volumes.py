@@ -24,8 +24,9 @@ T = TypeVar("T")
 SERVICE_TYPES = ("volumev3", "block-storage")
 NO_SERVICE = "no-volumes"
 
-# Marks of a volume; DELETED, seconds since 1970, is there once its server or user was deleted.
-HUB, USER, SERVER, DELETED = (f"libcloudspawner-{word}" for word in ("hub", "user", "server", "deleted"))
+# Marks of a volume; USED is there once a server that had it has answered, and DELETED, seconds since 1970, once its
+# server or user was deleted.
+HUB, USER, SERVER, USED, DELETED = (f"libcloudspawner-{word}" for word in ("hub", "user", "server", "used", "deleted"))
 
 # How long a start waits for its volume to be made, or to be let go by the machine that had it.
 _READY_SECONDS = 60.0
@@ -52,6 +53,7 @@ class Volume:
     zone: str
     machines: tuple[str, ...]
     deleted: str
+    is_used: bool = False
 
     @property
     def whose(self) -> str:
@@ -99,12 +101,17 @@ class Volumes:
                 )
             return self._ready(volume, request, is_new=False)
 
+    def notice_use(self, volume_id: str) -> None:
+        """Mark a volume that holds files from now on, and so is never formatted."""
+        if not any(volume.id == volume_id and volume.is_used for volume in self._listing):
+            self._mark(volume_id, {USED: "yes"})
+
     def forget(self, user: str, server: str) -> None:
         """Mark the volume of a server that was deleted: who comes back by this name begins anew."""
         failed: list[ProviderError] = []
         for volume in self._of(user, server):
             try:
-                self._mark(volume, {DELETED: str(int(time.time()))})
+                self._mark(volume.id, {DELETED: str(int(time.time()))})
             except ProviderError as error:
                 failed.append(error)
         if failed:
@@ -120,7 +127,7 @@ class Volumes:
             )
         for volume in volumes:
             try:
-                self._mark(volume, {SERVER: new})
+                self._mark(volume.id, {SERVER: new})
             except OutcomeUnknown:
                 if volume.id not in [one.id for one in self._of(user, new)]:
                     raise
@@ -159,8 +166,8 @@ class Volumes:
     def _of(self, user: str, server: str) -> Sequence[Volume]:
         return [one for one in self.list() if (one.user, one.server) == (user, server) and not one.deleted]
 
-    def _mark(self, volume: Volume, marks: Mapping[str, str]) -> None:
-        self._request("mark-volume", f"/volumes/{volume.id}/metadata", "POST", {"metadata": marks})
+    def _mark(self, volume_id: str, marks: Mapping[str, str]) -> None:
+        self._request("mark-volume", f"/volumes/{volume_id}/metadata", "POST", {"metadata": marks})
 
     def _find(self, request: LaunchRequest) -> Volume | None:
         found = self._of(request.user, request.server)
@@ -273,6 +280,7 @@ def _volume(entry: Mapping[str, Any]) -> Volume:
         zone=str(entry.get("availability_zone") or ""),
         machines=tuple(str(one["server_id"]) for one in entry.get("attachments") or () if one.get("server_id")),
         deleted=str(marks.get(DELETED, "")),
+        is_used=USED in marks,
     )
 
 
