@@ -171,13 +171,49 @@ def test_the_making_of_a_volume_is_never_repeated_blindly(cloud, provider, fault
     assert cloud.counts["POST /volumes"] == 1
 
 
-def test_a_volume_that_was_not_made_makes_no_machine_and_the_next_start_tries_again(cloud, provider):
+def test_a_volume_that_was_not_made_makes_no_machine_and_a_later_start_tries_again(cloud, provider, monkeypatch):
     cloud.inject(faults.answer("POST", "/volumes", 500))
-    with pytest.raises(ProviderError, match=r"not clear whether a volume for your files was made\. Try again"):
-        provider.create(request())
+    for _try in range(2):
+        with pytest.raises(ProviderError, match=r"not clear whether a volume for your files was made\. Try again"):
+            provider.create(request())
     assert not cloud.servers
+    assert cloud.counts["POST /volumes"] == 1
+    monkeypatch.setattr(openstack_volumes, "_UNCLEAR_SECONDS", 0)
     provider.create(request())
     assert len(cloud.volumes) == 1
+
+
+def test_a_volume_that_appears_after_an_unclear_answer_is_found_by_the_next_start_and_is_no_new_one(cloud, provider):
+    cloud.inject(faults.answer("POST", "/volumes", 500))
+    with pytest.raises(ProviderError, match="not clear"):
+        provider.create(request())
+    marks = {"libcloudspawner-hub": "hub", "libcloudspawner-user": "alice", "libcloudspawner-server": ""}
+    cloud.volumes["late"] = Volume("late", "late", 10, marks, status="available")
+    assert provider.create(request()).volume == "late"
+    assert cloud.counts["POST /volumes"] == 1
+
+
+def test_a_volume_in_trouble_that_is_found_after_an_unclear_answer_is_not_deleted(cloud, provider):
+    cloud.inject(faults.Fault(method="POST", path="/volumes", fails_after=0, works_first=True, cut=True))
+    with pytest.raises(ProviderError, match="is in the state error"):
+        provider.create(request())
+    assert only(cloud.volumes).status == "error"
+
+
+def test_of_two_volumes_the_one_is_taken_that_a_server_has_had(cloud, provider):
+    first = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    cloud.volumes["copy"] = Volume("copy", "copy", 10, dict(cloud.volumes[first.volume].metadata), status="available")
+    provider.notice_use(first)
+    assert provider.create(request(request_id="r-2")).volume == first.volume
+    assert set(cloud.volumes) == {first.volume, "copy"}
+
+
+def test_an_answer_that_makes_no_sense_is_an_unclear_one(cloud, provider):
+    cloud.inject(faults.answer("POST", "/volumes", 202))
+    with pytest.raises(ProviderError, match="not clear whether a volume") as caught:
+        provider.create(request())
+    assert caught.value.reason == "unknown-outcome"
 
 
 def test_the_volume_is_of_the_type_and_in_the_zone_of_the_machine(cloud, provider):

@@ -7,6 +7,7 @@ to, and is deleted only on request.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -16,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
 
-from .base import LaunchRequest, OutcomeUnknown, ProviderError
+from .base import LaunchRequest, OutcomeUnknown, ProviderError, ProviderUnreachable
 
 T = TypeVar("T")
 
@@ -32,6 +33,9 @@ HUB, USER, SERVER, USED, DELETED = (f"libcloudspawner-{word}" for word in ("hub"
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 _GONE_SECONDS = 120.0
+# How often to look for a volume whose making got no answer, and how long none is made in its place.
+_LOOKS = 3
+_UNCLEAR_SECONDS = 300.0
 _GIB = 2**30
 _ON_ITS_WAY = ("creating", "reserved", "attaching", "in-use", "detaching")
 _MAY_GO = ("available", "error", "error_deleting")
@@ -72,6 +76,8 @@ class Volumes:
         self._listing_lock = threading.Lock()
         self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._locks_lock = threading.Lock()
+        # When it became unclear whether a volume was made, by user and server.
+        self._unclear: dict[tuple[str, str], float] = {}
 
     def list(self, max_age: float = 0.0) -> Sequence[Volume]:
         """All volumes of this hub, as of at most ``max_age`` seconds ago. Those who ask at once share a listing."""
@@ -90,8 +96,8 @@ class Volumes:
             volume = self._find(request)
             if volume is None:
                 request.report(22, f"Making a volume of {gibibytes} GiB for your files.")
-                volume = self._make(request, gibibytes, kind, zone)
-                return self._ready(volume, request, is_new=True)
+                volume, is_new = self._make(request, gibibytes, kind, zone)
+                return self._ready(volume, request, is_new=is_new)
             if zone and volume.zone != zone:
                 raise ProviderError(
                     f"Your files are on the volume {volume.id} in the zone {volume.zone}, and your server would start "
@@ -171,6 +177,9 @@ class Volumes:
 
     def _find(self, request: LaunchRequest) -> Volume | None:
         found = self._of(request.user, request.server)
+        if len(found) > 1 and len(used := [one for one in found if one.is_used]) == 1:
+            # The other one was made by a request that nobody got an answer to, and was never anybody's home.
+            return used[0]
         if len(found) > 1:
             raise ProviderError(
                 f"There is more than one volume for your files: {', '.join(sorted(one.id for one in found))}. An "
@@ -179,7 +188,11 @@ class Volumes:
             )
         return found[0] if found else None
 
-    def _make(self, request: LaunchRequest, gibibytes: int, kind: str, zone: str) -> Volume:
+    def _make(self, request: LaunchRequest, gibibytes: int, kind: str, zone: str) -> tuple[Volume, bool]:
+        """A volume that was made now, and whether it is sure that this request has made it."""
+        whose = (request.user, request.server)
+        if time.monotonic() - self._unclear.get(whose, float("-inf")) < _UNCLEAR_SECONDS:
+            return self._appearing(request, "The cloud has not said yet what became of it."), False
         wanted: dict[str, Any] = {
             "name": f"jupyter-{request.name}"[:63],
             "size": gibibytes,
@@ -191,15 +204,15 @@ class Volumes:
             wanted["availability_zone"] = zone
         try:
             # The driver's own create_volume takes no metadata.
-            return _volume(self._request("create-volume", "/volumes", "POST", {"volume": wanted})["volume"])
+            answer = self._request("create-volume", "/volumes", "POST", {"volume": wanted})
+            try:
+                return _volume(answer["volume"]), True
+            except (LookupError, TypeError, ValueError):
+                raise OutcomeUnknown("The cloud's answer to the creation of a volume makes no sense.") from None
         except OutcomeUnknown as error:
-            # Not made once more: what was made is found by its marks, now or by the next start.
-            if volume := self._find(request):
-                return volume
-            raise ProviderError(
-                f"It is not clear whether a volume for your files was made. Try again in a minute. {error}",
-                reason=error.reason,
-            ) from error
+            # Not made once more for a while: what was made is found by its marks, now or by a later start.
+            self._unclear[whose] = time.monotonic()
+            return self._appearing(request, str(error)), False
         except ProviderError as error:
             if error.reason != "quota":
                 raise
@@ -208,6 +221,18 @@ class Volumes:
                 f"or to delete volumes that nobody needs. {error}",
                 reason="quota",
             ) from error
+
+    def _appearing(self, request: LaunchRequest, said: str) -> Volume:
+        for attempt in range(_LOOKS):
+            if attempt:
+                time.sleep(_POLL_SECONDS)
+            with contextlib.suppress(ProviderUnreachable):
+                if volume := self._find(request):
+                    return volume
+        raise ProviderError(
+            f"It is not clear whether a volume for your files was made. Try again in a few minutes. {said}",
+            reason="unknown-outcome",
+        )
 
     def _ready(self, volume: Volume, request: LaunchRequest, *, is_new: bool) -> Volume:
         deadline = time.monotonic() + _READY_SECONDS
