@@ -555,6 +555,19 @@ def test_removal_takes_the_volumes_of_this_hub_alone(cloud, provider):
     assert set(cloud.volumes) == {foreign, "by-hand"}
 
 
+@pytest.mark.parametrize("how", ["remove", "tidy"])
+def test_a_volume_that_cannot_be_deleted_keeps_no_other_from_it_and_is_named(cloud, how):
+    provider = keeping(cloud, 0)
+    made = stopped(cloud, provider, "", "gpu", "cpu")
+    stuck = made["gpu"]
+    cloud.inject(faults.answer("DELETE", "/volumes/{id}", 400, message="It has snapshots", id=stuck, times=None))
+    for volume in cloud.volumes.values():
+        volume.metadata["libcloudspawner-deleted"] = "1"
+    with pytest.raises(ProviderError, match=rf"deleted: {stuck} of alice, server gpu \(.*It has snapshots\)\."):
+        getattr(provider.volumes if how == "remove" else provider, how)()
+    assert set(cloud.volumes) == {stuck}
+
+
 def test_a_volume_that_cannot_be_removed_is_named(cloud, provider, monkeypatch):
     monkeypatch.setattr(openstack_volumes, "_GONE_SECONDS", 0.1)
     created = provider.create(request())

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -141,26 +141,37 @@ class Volumes:
     def tidy(self, days: int) -> None:
         """Delete the volumes of servers that were deleted more than so many days ago."""
         before = time.time() - days * 86400
-        for volume in self.list():
-            if volume.deleted.isdecimal() and int(volume.deleted) <= before and volume.status in _MAY_GO:
-                self.delete(volume)
+        is_due = [one for one in self.list() if one.deleted.isdecimal() and int(one.deleted) <= before]
+        if refused := self._delete_all([volume for volume in is_due if volume.status in _MAY_GO]):
+            raise _cannot_be_deleted([volume for volume in is_due if volume.id in refused], refused)
 
-    def remove(self) -> Sequence[Volume]:
-        """Delete all volumes of this hub; what a machine still holds is waited for. Returns those that were there."""
-        volumes = self.list()
-        for volume in volumes:
-            if volume.status in _MAY_GO:
-                self.delete(volume)
+    def remove(self, ids: Collection[str] | None = None) -> Sequence[Volume]:
+        """Delete all volumes of this hub, or those of ``ids``; what a machine still holds is waited for.
+
+        Returns those that were there.
+        """
+        volumes = [volume for volume in self.list() if ids is None or volume.id in ids]
+        wanted = {volume.id for volume in volumes}
+        refused = self._delete_all([volume for volume in volumes if volume.status in _MAY_GO])
         deadline = time.monotonic() + _GONE_SECONDS
-        while left := self.list():
-            if time.monotonic() > deadline:
-                said = ", ".join(f"{volume.id} of {volume.whose} ({volume.status})" for volume in left)
-                raise ProviderError(f"These volumes cannot be deleted: {said}.")
-            for volume in left:
-                if volume.status == "available":
-                    self.delete(volume)
+        while left := [volume for volume in self.list() if volume.id in wanted]:
+            if refused.keys() >= {volume.id for volume in left} or time.monotonic() > deadline:
+                raise _cannot_be_deleted(left, refused)
+            refused |= self._delete_all([one for one in left if one.status == "available" and one.id not in refused])
             time.sleep(_POLL_SECONDS)
         return volumes
+
+    def _delete_all(self, volumes: Sequence[Volume]) -> dict[str, ProviderError]:
+        """Why those stay that cannot be deleted, by their ids."""
+        refused: dict[str, ProviderError] = {}
+        for volume in volumes:
+            try:
+                self.delete(volume)
+            except ProviderUnreachable:
+                raise
+            except ProviderError as error:
+                refused[volume.id] = error
+        return refused
 
     def delete(self, volume: Volume) -> None:
         try:
@@ -307,6 +318,11 @@ def _volume(entry: Mapping[str, Any]) -> Volume:
         deleted=str(marks.get(DELETED, "")),
         is_used=USED in marks,
     )
+
+
+def _cannot_be_deleted(left: Sequence[Volume], refused: Mapping[str, ProviderError]) -> ProviderError:
+    said = [f"{one.id} of {one.whose} ({refused.get(one.id) or one.status})" for one in left]
+    return ProviderError(f"These volumes cannot be deleted: {', '.join(said)}.")
 
 
 def gibibytes(size: int) -> int:
