@@ -271,6 +271,21 @@ def test_a_full_quota_is_told_at_once_with_what_to_do(cloud, provider):
     assert not cloud.servers
 
 
+def test_a_volume_that_is_larger_than_the_cloud_allows_is_refused_in_its_words(cloud, provider):
+    said = "VolumeSizeExceedsLimit: Requested volume size 10G is larger than maximum allowed limit 5G."
+    cloud.inject(faults.answer("POST", "/volumes", 413, message=said))
+    with pytest.raises(ProviderError, match="The cloud refused: .*larger than maximum allowed limit 5G") as caught:
+        provider.create(request())
+    assert caught.value.reason == "cloud-413"
+    assert cloud.counts["POST /volumes"] == 1
+
+
+def test_who_asks_too_often_is_throttled_whatever_is_said(cloud, provider):
+    cloud.inject(faults.throttle("POST", "/volumes", 0, message="The quota of requests is used up"))
+    assert provider.create(request()).volume
+    assert cloud.counts["POST /volumes"] == 2
+
+
 def attached_elsewhere(cloud, provider, **metadata):
     first = provider.create(request(request_id="r-1"))
     end(provider, "r-1")

@@ -7,6 +7,7 @@ import base64
 import concurrent.futures
 import contextlib
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 _TIMEOUT_SECONDS = 20
 _CATALOGUE_SECONDS = 600.0
-_THROTTLED = (413, 429)
+_REFUSES = re.compile(r"quota|larger than|LimitExceeded|ExceedsLimit", re.IGNORECASE)
 _THROTTLED_TRIES = 6
 _THROTTLED_SECONDS = 30.0
 # Nova itself waits a minute, and then pulls the plug.
@@ -553,8 +554,8 @@ def _address(networks: Mapping[str, Sequence[Mapping[str, Any]]], wanted: str) -
 
 
 def _is_throttled(error: BaseHTTPError) -> bool:
-    # Cinder tells of a quota with the same number.
-    return error.code in _THROTTLED and "quota" not in _in_words(error).lower()
+    # Cinder tells of a quota, and of a volume that is too large, with a number that once meant throttling.
+    return error.code == 429 or (error.code == 413 and not _REFUSES.search(_in_words(error)))
 
 
 def _asked_wait(error: BaseHTTPError) -> float:
