@@ -367,7 +367,7 @@ def test_a_volume_that_could_not_be_made_is_taken_away_again(cloud, provider):
     assert provider.create(request()).volume
 
 
-@pytest.mark.parametrize("status", ["error", "error_deleting", "maintenance", "awaiting-transfer"])
+@pytest.mark.parametrize("status", ["error", "error_deleting", "error_restoring", "awaiting-transfer"])
 def test_a_volume_with_files_that_is_in_trouble_is_left_alone(cloud, provider, status):
     first = provider.create(request(request_id="r-1"))
     end(provider, "r-1")
@@ -376,6 +376,23 @@ def test_a_volume_with_files_that_is_in_trouble_is_left_alone(cloud, provider, s
         provider.create(request(request_id="r-2"))
     assert list(cloud.volumes) == [first.volume]
     assert not cloud.servers
+
+
+@pytest.mark.parametrize(
+    "status", ["extending", "retyping", "backing-up", "restoring-backup", "uploading", "maintenance"]
+)
+def test_a_state_that_passes_is_waited_for(cloud, provider, status):
+    first = provider.create(request(request_id="r-1"))
+    end(provider, "r-1")
+    volume = cloud.volumes[first.volume]
+    volume.status = status
+    with ThreadPoolExecutor(1) as thread:
+        started = thread.submit(provider.create, request(request_id="r-2"))
+        wait_until_asked = cloud.counts["GET /volumes/detail"] + 3
+        while cloud.counts["GET /volumes/detail"] < wait_until_asked and not started.done():
+            time.sleep(0.01)
+        volume.status = "available"
+        assert started.result(10).volume == volume.id
 
 
 def test_of_two_volumes_for_one_server_none_is_taken(cloud, provider):

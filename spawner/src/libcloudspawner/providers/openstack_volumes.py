@@ -37,7 +37,11 @@ _GONE_SECONDS = 120.0
 _LOOKS = 3
 _UNCLEAR_SECONDS = 300.0
 _GIB = 2**30
-_ON_ITS_WAY = ("creating", "reserved", "attaching", "in-use", "detaching")
+_ON_ITS_WAY = (
+    *("creating", "reserved", "attaching", "in-use", "detaching"),
+    # What an administrator has begun, and the cloud ends by itself.
+    *("extending", "retyping", "backing-up", "restoring-backup", "uploading", "downloading", "maintenance"),
+)
 _MAY_GO = ("available", "error", "error_deleting")
 
 
