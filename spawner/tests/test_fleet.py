@@ -9,7 +9,9 @@ import time
 import pytest
 from fakes import FakeProvider, eventually, launch_request
 from libcloudspawner import fleet as fleet_module
+from libcloudspawner import spawner
 from libcloudspawner.fleet import Fleet, InstanceFailed
+from libcloudspawner.providers import openstack
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State
 
 
@@ -528,3 +530,18 @@ async def test_what_is_refused_is_not_forgotten_time_and_again(fleet, provider):
     await asyncio.sleep(0.05)
     assert provider.count("forget") == 1
     assert not fleet._forgetting
+
+
+async def test_a_machine_that_shuts_down_is_looked_at_often(fleet, provider, monkeypatch):
+    monkeypatch.setattr(fleet_module, "_DESTROY_STOPPING_SECONDS", 0.02)
+    instance = await fleet.launch(launch_request("alice"))
+    provider.destroy = lambda one: provider.calls.append(("destroy", one.name))
+    provider.change("alice", state=State.STOPPING)
+    fleet.destroy_in_background(instance.request_id)
+    await eventually(lambda: provider.count("destroy") > 50)
+    provider.lose("alice")
+    await eventually(lambda: not fleet._destroying)
+
+
+def test_a_stop_outlasts_the_shutdown_of_a_machine():
+    assert spawner._STOP_SECONDS > openstack._SHUTDOWN_SECONDS + fleet_module._DESTROY_STOPPING_SECONDS

@@ -28,6 +28,8 @@ _ADOPT_TRIES = 3
 _ADOPT_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS_MAX = 60.0
+# What is shutting down ends soon, and somebody waits for it.
+_DESTROY_STOPPING_SECONDS = 5.0
 # How long the deletion of a user, and a start under their name, waits for what is taken away with them.
 _FORGET_SECONDS = 10.0
 # Failures after which the same call may succeed.
@@ -325,7 +327,9 @@ class Fleet:
                 known = self._listing.get(request_id)
                 has_moved = known is not None and known.state is not state
                 state = known.state if known else None
-                pause = _DESTROY_RETRY_SECONDS if has_moved else min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
+                is_ending = state is State.STOPPING
+                longest = _DESTROY_STOPPING_SECONDS if is_ending else _DESTROY_RETRY_SECONDS_MAX
+                pause = _DESTROY_RETRY_SECONDS if has_moved else min(pause * 2, longest)
             observability.PHASE_SECONDS.labels("destroy").observe(time.monotonic() - began)
         finally:
             del self._destroying[request_id]

@@ -31,8 +31,8 @@ _STATE = ("instance_name", "instance_id", "request_id")
 
 # What is left of start_timeout once a start has failed: half for reading the log, half for cleaning up.
 _CLEANUP_SECONDS = 5
-# Longer than a unit may take to stop; after that a user must be able to start anew.
-_STOP_SECONDS = 60
+# Longer than a unit, or a machine with a volume, may take to stop; after that a user must be able to start anew.
+_STOP_SECONDS = 120
 # Listings may be some seconds old, so two looks have to be further apart than that.
 _BUSY_SECONDS = 10
 
