@@ -274,7 +274,7 @@ def test_a_full_quota_is_told_at_once_with_what_to_do(cloud, provider):
 def test_a_volume_that_is_larger_than_the_cloud_allows_is_refused_in_its_words(cloud, provider):
     said = "VolumeSizeExceedsLimit: Requested volume size 10G is larger than maximum allowed limit 5G."
     cloud.inject(faults.answer("POST", "/volumes", 413, message=said))
-    with pytest.raises(ProviderError, match="The cloud refused: .*larger than maximum allowed limit 5G") as caught:
+    with pytest.raises(ProviderError, match=r"The cloud refused: .*larger than maximum allowed limit 5G") as caught:
         provider.create(request())
     assert caught.value.reason == "cloud-413"
     assert cloud.counts["POST /volumes"] == 1
@@ -611,13 +611,13 @@ def test_a_volume_that_cannot_be_removed_is_named(cloud, provider, monkeypatch):
 def say(cloud, tmp_path, monkeypatch, capsys):
     """Call the command for a hub with these settings."""
 
-    def say(verb, **settings):
+    def say(verb, *ids, **settings):
         settings = {"provider": "openstack", "hub_id": "hub", "libcloud_driver_params": driver_params(cloud)} | settings
         config = tmp_path / "jupyterhub_config.py"
         lines = ["c.JupyterHub.spawner_class = 'libcloudspawner.spawner.LibcloudSpawner'"]
         lines += [f"c.LibcloudSpawner.{name} = {value!r}" for name, value in settings.items()]
         config.write_text("\n".join(lines))
-        monkeypatch.setattr(sys, "argv", ["volumes", verb, str(config)])
+        monkeypatch.setattr(sys, "argv", ["volumes", verb, str(config), *ids])
         monkeypatch.chdir(tmp_path)
         code = command.main()
         said = capsys.readouterr()
@@ -634,6 +634,10 @@ def test_the_command_lists_and_removes(cloud, provider, say):
         (made[""], "alice", ""),
         (made["gpu"], "alice", "gpu"),
     }
+    assert say("remove", made["gpu"]) == (0, f"{made['gpu']} of alice, server gpu", "")
+    assert set(cloud.volumes) >= {made[""]}
+    made["gpu"] = provider.create(request("alice-gpu", "r-2", user="alice", server="gpu")).volume
+    end(provider, "r-2")
     code, said, _ = say("remove")
     assert (code, set(said.splitlines())) == (0, {f"{made['']} of alice", f"{made['gpu']} of alice, server gpu"})
     assert say("remove") == (0, "", "")

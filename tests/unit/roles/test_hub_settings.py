@@ -411,10 +411,23 @@ def test_a_machine_of_before_there_were_volumes_has_none():
 
 def test_volumes_are_deleted_only_when_that_is_asked_for():
     (block,) = (task for task in load(ROLES / "hub/tasks/remove_volumes.yml") if "block" in task)
-    (delete,) = (task for task in block["block"] if task["name"] == "Delete them")
-    assert not templar("hub").evaluate_conditional(delete["when"])
-    assert not templar("hub", hub_remove_machines=True).evaluate_conditional(delete["when"])
-    assert templar("hub", hub_remove_volumes=True).evaluate_conditional(delete["when"])
+    (delete,) = (task for task in block["block"] if task["name"] == "Delete those that were shown")
+    found = {"__hub_volumes": {"stdout": '[{"id": "v-1"}, {"id": "v-2"}]'}, "__hub_check": {"path": "/tmp/check"}}
+    assert not templar("hub", **found).evaluate_conditional(delete["when"])
+    assert not templar("hub", hub_remove_machines=True, **found).evaluate_conditional(delete["when"])
+    asked = templar("hub", hub_remove_volumes=True, **found)
+    assert asked.evaluate_conditional(delete["when"])
+    assert asked.template(delete["ansible.builtin.command"]["argv"])[-2:] == ["v-1", "v-2"]
+    # Without an id, the command would delete all.
+    none = {"__hub_volumes": {"stdout": "[]"}}
+    assert not templar("hub", hub_remove_volumes=True, **none).evaluate_conditional(delete["when"])
+
+
+def test_volumes_are_deleted_once_the_hub_that_could_make_some_has_stopped():
+    names = [task["name"] for task in load(ROLES / "hub/tasks/remove.yml")]
+    volumes = names.index("Look after the volumes of its machines")
+    gone = names.index("Remove what the hub was installed from and what it kept")
+    assert names.index("Stop the hub and its proxy") < volumes < gone
 
 
 @pytest.mark.parametrize(
