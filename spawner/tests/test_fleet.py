@@ -545,3 +545,23 @@ async def test_a_machine_that_shuts_down_is_looked_at_often(fleet, provider, mon
 
 def test_a_stop_outlasts_the_shutdown_of_a_machine():
     assert spawner._STOP_SECONDS > openstack._SHUTDOWN_SECONDS + fleet_module._DESTROY_STOPPING_SECONDS
+
+
+async def test_starts_that_wait_for_their_volumes_hold_up_no_others(fleet, provider):
+    provider.may_wait = lambda request: request.user.startswith("user-")
+    provider.befall("create", times=64, hangs=True)
+    waiting = [asyncio.create_task(fleet.launch(launch_request(f"user-{number}"))) for number in range(65)]
+    await eventually(lambda: provider.count("create") == 64)
+    assert (await fleet.launch(launch_request("bob"))).name == "bob"
+    provider.release_all()
+    assert len(await asyncio.gather(*waiting)) == 65
+
+
+async def test_a_creation_knows_when_nobody_waits_for_it_any_more(fleet, provider):
+    requests = []
+    create = provider._create
+    provider._create = lambda request: requests.append(request) or create(request)
+    instance = await fleet.launch(launch_request("alice"))
+    assert requests[0].is_wanted()
+    await fleet.destroy_in_background(instance.request_id)
+    assert not requests[0].is_wanted()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -346,6 +347,20 @@ def test_a_machine_that_does_not_let_go_is_named_in_the_end(cloud, provider, imp
     provider.create(request(request_id="r-1"))
     with pytest.raises(ProviderError, match=r"still in the state in-use. It was attached to the machine jupyter-alice"):
         provider.create(request(request_id="r-2"))
+    assert len(cloud.servers) == 1
+
+
+def test_a_start_that_nobody_waits_for_any_more_ends(cloud, provider):
+    provider.create(request(request_id="r-1"))
+    wanted = threading.Event()
+    wanted.set()
+    with ThreadPoolExecutor(1) as thread:
+        started = thread.submit(provider.create, request(request_id="r-2", is_wanted=wanted.is_set))
+        time.sleep(0.1)
+        assert not started.done()
+        wanted.clear()
+        with pytest.raises(ProviderError, match="stopped before it started"):
+            started.result(10)
     assert len(cloud.servers) == 1
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 import logging
 import time
@@ -63,6 +64,7 @@ class Fleet:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._creates = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_CREATES, "fleet-create")
+        self._waiting_creates = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_CREATES, "fleet-create-waiting")
         self._destroys = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_DESTROYS, "fleet-destroy")
         self._looks = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_LOOKS, "fleet-look")
         self._listing: dict[str, Instance] = {}
@@ -116,7 +118,9 @@ class Fleet:
         await self._wait_until_forgotten(request.user)
         if request.request_id not in self._claims:
             raise ProviderError("The server was stopped before it started.", reason="stopped")
-        creation = self._creating[request.request_id] = self._creates.submit(self._provider.create, request)
+        threads = self._waiting_creates if self._provider.may_wait(request) else self._creates
+        wanted = dataclasses.replace(request, is_wanted=lambda: request.request_id in self._claims)
+        creation = self._creating[request.request_id] = threads.submit(self._provider.create, wanted)
         creation.add_done_callback(lambda _: self._creating.pop(request.request_id, None))
         try:
             instance = await asyncio.wrap_future(creation)

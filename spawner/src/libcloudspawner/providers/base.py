@@ -44,6 +44,7 @@ class LaunchRequest:
 
     ``groups`` are the hub's groups that the user is in; ``placement`` holds what only some providers know, such as a
     network; ``choices`` is what the user sent, checked.
+    ``is_wanted`` says, to any thread, whether somebody still waits for it; a creation that waits has to ask.
     ``report`` takes a percentage and a sentence for the user, and may be called from any thread.
     """
 
@@ -62,6 +63,7 @@ class LaunchRequest:
     groups: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    is_wanted: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
     report: Callable[[int, str], None] = field(default=lambda percent, message: None, repr=False, compare=False)
 
 
@@ -131,6 +133,10 @@ class Provider(ABC):
     # A listing this old, in seconds, will do for an instance that runs, and for one that is being started.
     POLL_LISTING_SECONDS: ClassVar[float] = 5.0
     WATCH_LISTING_SECONDS: ClassVar[float] = 1.0
+
+    def may_wait(self, request: LaunchRequest) -> bool:
+        """Whether the creation may have to wait for something, and so must not keep others from theirs."""
+        return False
 
     @abstractmethod
     def create(self, request: LaunchRequest) -> Instance:

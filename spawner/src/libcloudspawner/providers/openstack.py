@@ -119,6 +119,9 @@ class OpenStackProvider(Provider):
         # Since when machines are being shut down.
         self._shutdowns: dict[str, float] = {}
 
+    def may_wait(self, request: LaunchRequest) -> bool:
+        return request.placement.get("storage_type") == "volume"
+
     def create(self, request: LaunchRequest) -> Instance:
         placement = request.placement
         self._prepare([kind for kind in _ENTRIES if kind != "network" or placement.get("userserver_net")])

@@ -253,6 +253,8 @@ class Volumes:
         deadline = time.monotonic() + _READY_SECONDS
         holders: dict[str, str] = {}
         while volume.status != "available":
+            if not request.is_wanted():
+                raise ProviderError("The server was stopped before it started.", reason="stopped")
             if volume.status == "error" and is_new:
                 # Nobody has ever written to it.
                 self.delete(volume)
