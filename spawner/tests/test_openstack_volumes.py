@@ -111,7 +111,7 @@ def test_each_server_of_a_user_and_each_hub_has_a_volume_of_its_own(cloud, provi
     assert len({one.volume for one in created}) == len(cloud.volumes) == 4
 
 
-def test_two_starts_at_once_make_one_volume(cloud, provider):
+def test_two_starts_at_once_make_one_volume(cloud, provider, monkeypatch):
     cloud.volume_seconds = 0.1
 
     def start(number):
@@ -120,12 +120,9 @@ def test_two_starts_at_once_make_one_volume(cloud, provider):
         except ProviderError as error:
             return error.reason
 
-    openstack_volumes._READY_SECONDS, before = 0.5, openstack_volumes._READY_SECONDS
-    try:
-        with ThreadPoolExecutor(4) as threads:
-            said = list(threads.map(start, range(4)))
-    finally:
-        openstack_volumes._READY_SECONDS = before
+    monkeypatch.setattr(openstack_volumes, "_READY_SECONDS", 0.5)
+    with ThreadPoolExecutor(4) as threads:
+        said = list(threads.map(start, range(4)))
     assert cloud.counts["POST /volumes"] == 1
     assert len(cloud.servers) == said.count(only(cloud.volumes).id) == 1
 
