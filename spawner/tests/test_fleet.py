@@ -281,7 +281,8 @@ async def test_the_pauses_between_tries_grow_to_a_limit(fleet, provider, monkeyp
     provider.befall("destroy", times=8, error=ProviderError("busy"))
     began = time.monotonic()
     await fleet.destroy_in_background("r-alice")
-    assert 0.01 + 7 * 0.02 <= time.monotonic() - began < 2
+    # Its state is news to the first look, so the second follows as soon.
+    assert 2 * 0.01 + 6 * 0.02 <= time.monotonic() - began < 2
 
 
 async def test_an_instance_that_moves_on_is_looked_after_soon_again(fleet, provider, monkeypatch):

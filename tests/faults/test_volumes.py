@@ -212,7 +212,7 @@ def test_the_volume_of_a_deleted_user_is_kept_unless_the_administrator_says_othe
     starts(hub, "bob/")
     stop(hub, cloud)
     hub.ask("DELETE", "/users/alice/servers/gpu")
-    wait_until(lambda: hub.machines() == ["bob/"])
+    wait_until(lambda: hub.machines() == list(hub.servers()) == ["bob/"])
     hub.ask("DELETE", "/users/alice")
     assert len(cloud.volumes) == 3
     starts(hub)
