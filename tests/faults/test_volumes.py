@@ -221,9 +221,11 @@ def test_the_volume_of_a_deleted_user_is_kept_unless_the_administrator_says_othe
     hub.restart(VOLUME_RETENTION_DAYS="0")
     settle(hub)
     hub.ask("DELETE", "/users/alice")
-    wait_until(lambda: only_volume(cloud) if len(cloud.volumes) == 1 else None)
-    assert only_volume(cloud).metadata["libcloudspawner-user"] == "bob"
-    assert only_volume(cloud).status == "in-use"
+    wait_until(lambda: len(cloud.volumes) == 2)
+    left = {
+        (one.metadata["libcloudspawner-user"], one.metadata["libcloudspawner-server"]) for one in cloud.volumes.values()
+    }
+    assert left == {("alice", "gpu"), ("bob", "")}, "that of a server which was deleted when all were kept stays"
 
 
 def test_a_user_who_cannot_be_deleted_since_a_server_runs_keeps_all_volumes(hub: Hub, cloud: FakeCloud) -> None:
