@@ -54,8 +54,9 @@ front: setup ## Test ways to sign in and HTTPS, each a run of the playbook (a qu
 environments: setup ## Test environments of repositories, of conda and with R (a quarter of an hour)
 	molecule test -s environments --no-command-borders
 
-vm: setup ## Test limits, guarantees and what the kernel refuses, in a virtual machine with cgroup v2 (ten minutes)
+vm: setup ## Test limits, what the kernel refuses and homes on volumes, in virtual machines (a quarter of an hour)
 	molecule test -s vm --no-command-borders
+	pytest -p no:cacheprovider tests/machine
 
 openstack: setup ## Test machines and images in a real OpenStack, in a container (an hour)
 	molecule test -s openstack --no-command-borders

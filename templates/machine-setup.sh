@@ -2,17 +2,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Make a machine ready to run one single-user server, and start it. What an image holds already is not done again.
 #
-# usage: jupyterhub-singleuser-setup ACCOUNT UNIT JUPYTERHUB_VERSION HUB_API_URL
+# usage: jupyterhub-singleuser-setup ACCOUNT UNIT JUPYTERHUB_VERSION HUB_API_URL HOME_UNIT
 set -eu
 account=$1
 unit=$2
 version=$3
 hub=$4
+home=$5
 environment=/opt/jupyterhub-singleuser/environments/default
 export DEBIAN_FRONTEND=noninteractive
 
 say() { echo "jupyterhub-singleuser: $*" | tee /dev/console; }
 
+if [ -n "$home" ]; then
+  systemctl daemon-reload
+  if ! systemctl start "$home"; then
+    # Off, it is a start that failed, and the hub shows what the console says; nothing on this machine is worth keeping.
+    say "there is no server without the home of $account on its volume; switching the machine off"
+    sleep 2
+    systemctl poweroff --force --force
+    exit 1
+  fi
+fi
 if ! id "$account" >/dev/null 2>&1; then
   say "creating the account $account"
   useradd --create-home --user-group --shell /bin/bash "$account"

@@ -42,7 +42,9 @@ def templar(role: str, **variables: Any) -> Templar:
 
 
 def rendered(path: Path, known: Templar) -> str:
-    return str(known.template(trust_as_template(path.read_text(encoding="utf-8"))))
+    # Outside of a run of Ansible its own plugins are known by their short names alone.
+    text = path.read_text(encoding="utf-8").replace("lookup('ansible.builtin.", "lookup('")
+    return str(known.template(trust_as_template(text)))
 
 
 def problem_checks(role: str, *files: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

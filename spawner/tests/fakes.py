@@ -46,6 +46,7 @@ def user(name: str = "alice") -> SimpleNamespace:
         url=f"/user/{name}/",
         escaped_name=name,
         groups=[],
+        spawners={},
         orm_user=SimpleNamespace(api_tokens=[]),
     )
 
@@ -142,6 +143,9 @@ class FakeProvider(Provider):
     def log(self, instance: Instance, lines: int) -> list[str]:
         return self._call("log", instance.name, lambda: self.cloud.logs.get(instance.name, [])[-lines:])
 
+    def forget(self, user: str, server: str, account: str) -> None:
+        self._call("forget", f"{user}/{server}", lambda: None)
+
     def change(self, name: str, **values: Any) -> None:
         """Change an instance behind everybody's back."""
         (one,) = [one for one in self._own() if one.name == name]
@@ -232,6 +236,8 @@ class HelperStub(socketserver.ThreadingUnixStreamServer):
         hub, action = request["hub"], request["action"]
         if action == "list":
             return {"ok": True, "instances": [one for one in self.records.values() if one["hub"] == hub]}
+        if action == "forget":
+            return {"ok": True, "forgotten": False}
         name = request["instance"]
         record = self.records.get(name)
         if record and record["hub"] != hub:

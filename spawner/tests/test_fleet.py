@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 
 import pytest
 from fakes import FakeProvider, eventually, launch_request
 from libcloudspawner import fleet as fleet_module
+from libcloudspawner import spawner
 from libcloudspawner.fleet import Fleet, InstanceFailed
+from libcloudspawner.providers import openstack
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State
 
 
@@ -278,7 +281,26 @@ async def test_the_pauses_between_tries_grow_to_a_limit(fleet, provider, monkeyp
     provider.befall("destroy", times=8, error=ProviderError("busy"))
     began = time.monotonic()
     await fleet.destroy_in_background("r-alice")
-    assert 0.01 + 7 * 0.02 <= time.monotonic() - began < 2
+    # Its state is news to the first look, so the second follows as soon.
+    assert 2 * 0.01 + 6 * 0.02 <= time.monotonic() - began < 2
+
+
+async def test_an_instance_that_moves_on_is_looked_after_soon_again(fleet, provider, monkeypatch):
+    """A machine that shuts down before it is deleted goes through several states."""
+    instance = await fleet.launch(launch_request("alice"))
+    states = [State.RUNNING, State.RUNNING, State.RUNNING, State.STOPPING, State.STOPPING, State.PAUSED]
+    pauses = []
+
+    async def look(request_id, pause):
+        pauses.append(pause)
+        if states:
+            fleet._listing[request_id] = dataclasses.replace(instance, state=states.pop(0))
+            return False
+        return True
+
+    monkeypatch.setattr(fleet, "_is_destroyed", look)
+    await fleet.destroy_in_background("r-alice")
+    assert [round(pause / fleet_module._DESTROY_RETRY_SECONDS) for pause in pauses] == [1, 1, 2, 4, 1, 2, 1]
 
 
 async def test_an_instance_is_destroyed_once_at_a_time(fleet, provider):
@@ -393,7 +415,7 @@ async def test_a_predecessor_in_the_listing_is_not_taken_for_the_new_instance(fl
     assert (await fleet.wait_until_ready(instance, 5)).request_id == "r2"
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.STOPPED])
+@pytest.mark.parametrize("state", [State.FAILED, State.STOPPED, State.PAUSED])
 async def test_an_instance_that_ends_is_reported_at_once_with_its_log(fleet, provider, state):
     provider.is_ready_at_once = False
     instance = await fleet.launch(launch_request("alice"))
@@ -482,3 +504,65 @@ async def test_the_event_loop_goes_on_while_a_provider_takes_its_time(fleet, pro
         if (longest := await longest_block(live())) < 0.05:
             break
     assert longest < 0.05
+
+
+# --- what is kept of those who were deleted ------------------------------------------------------------------
+
+
+async def test_what_could_not_be_forgotten_is_forgotten_later_and_nobody_gets_it_meanwhile(
+    fleet, provider, monkeypatch
+):
+    monkeypatch.setattr(fleet_module, "_FORGET_SECONDS", 0.01)
+    provider.befall("forget", error=ProviderUnreachable("The cloud cannot be reached"))
+    last = provider.befall("forget", hangs=True)
+    await fleet.forget("alice", "gpu", "jupyter-alice")
+    with pytest.raises(ProviderError, match="could not be put away yet"):
+        await fleet.launch(launch_request("alice"))
+    await fleet.launch(launch_request("bob"))
+    last.release.set()
+    await eventually(lambda: not fleet._forgetting)
+    assert provider.count("forget", "alice/gpu") == 2
+    await fleet.launch(launch_request("alice", "r-2"))
+
+
+async def test_what_is_refused_is_not_forgotten_time_and_again(fleet, provider):
+    provider.befall("forget", error=ProviderError("No volumes", reason="no-volumes"))
+    await fleet.forget("alice", "", "jupyter-alice")
+    await asyncio.sleep(0.05)
+    assert provider.count("forget") == 1
+    assert not fleet._forgetting
+
+
+async def test_a_machine_that_shuts_down_is_looked_at_often(fleet, provider, monkeypatch):
+    monkeypatch.setattr(fleet_module, "_DESTROY_STOPPING_SECONDS", 0.02)
+    instance = await fleet.launch(launch_request("alice"))
+    provider.destroy = lambda one: provider.calls.append(("destroy", one.name))
+    provider.change("alice", state=State.STOPPING)
+    fleet.destroy_in_background(instance.request_id)
+    await eventually(lambda: provider.count("destroy") > 50)
+    provider.lose("alice")
+    await eventually(lambda: not fleet._destroying)
+
+
+def test_a_stop_outlasts_the_shutdown_of_a_machine():
+    assert spawner._STOP_SECONDS > openstack._SHUTDOWN_SECONDS + fleet_module._DESTROY_STOPPING_SECONDS
+
+
+async def test_starts_that_wait_for_their_volumes_hold_up_no_others(fleet, provider):
+    provider.may_wait = lambda request: request.user.startswith("user-")
+    provider.befall("create", times=64, hangs=True)
+    waiting = [asyncio.create_task(fleet.launch(launch_request(f"user-{number}"))) for number in range(65)]
+    await eventually(lambda: provider.count("create") == 64)
+    assert (await fleet.launch(launch_request("bob"))).name == "bob"
+    provider.release_all()
+    assert len(await asyncio.gather(*waiting)) == 65
+
+
+async def test_a_creation_knows_when_nobody_waits_for_it_any_more(fleet, provider):
+    requests = []
+    create = provider._create
+    provider._create = lambda request: requests.append(request) or create(request)
+    instance = await fleet.launch(launch_request("alice"))
+    assert requests[0].is_wanted()
+    await fleet.destroy_in_background(instance.request_id)
+    assert not requests[0].is_wanted()

@@ -20,6 +20,7 @@ from libcloudspawner.providers.base import Instance, OutcomeUnknown, Provider, P
 from libcloudspawner.providers.local import LocalProvider
 from libcloudspawner.providers.openstack import OpenStackProvider
 from libcloudspawner.providers.systemd import SystemdProvider
+from libcloudspawner.spawner import LibcloudSpawner
 
 
 class World(ABC):
@@ -299,3 +300,16 @@ def test_the_token_is_in_nothing_that_may_be_printed(world, provider):
     with pytest.raises(ProviderError) as caught:
         provider.create(launch_request("alice"))
     assert TOKEN not in repr(caught.value)
+
+
+def test_a_server_that_was_deleted_is_forgotten_alone(provider):
+    provider.create(launch_request("bob"))
+    for server in ("gpu", ""):
+        provider.forget("alice", server, "jupyter-alice")
+    provider.tidy()
+    assert names(provider) == ["bob"]
+
+
+def test_a_provider_says_of_each_storage_whether_it_keeps_files(provider):
+    assert "home" in provider.STORAGE
+    assert set(provider.STORAGE) <= set(LibcloudSpawner.storage_type.values)

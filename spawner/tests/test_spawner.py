@@ -16,7 +16,9 @@ from jupyterhub.objects import Hub
 from jupyterhub.spawner import SpawnException
 from libcloudspawner import fleet as fleet_module
 from libcloudspawner import spawner as spawner_module
+from libcloudspawner.errors import StartRefused
 from libcloudspawner.fleet import Fleet
+from libcloudspawner.form import FILES_END, SOME_FILES_END
 from libcloudspawner.providers.base import Limits, OutcomeUnknown, ProviderError, ProviderUnreachable, State
 from libcloudspawner.spawner import LibcloudSpawner
 from prometheus_client import REGISTRY
@@ -575,13 +577,42 @@ async def test_a_state_of_another_spawner_means_not_running(new_spawner, state):
     assert await spawner.poll() == 0
 
 
-@pytest.mark.parametrize(("server", "forgotten"), [("", [("alice", "jupyter-alice")]), ("gpu", [])])
-async def test_the_home_goes_with_the_user_and_not_with_a_named_server(new_spawner, provider, server, forgotten):
+@pytest.mark.parametrize("server", ["", "gpu"])
+async def test_a_server_that_is_deleted_is_forgotten(new_spawner, provider, server):
     taken = []
-    provider.forget = lambda user, account: taken.append((user, account))
+    provider.forget = lambda *whose: taken.append(whose)
     spawner = new_spawner(server=server)
     await spawner.delete_forever()
-    assert taken == forgotten
+    assert taken == [("alice", server, "jupyter-alice")]
+
+
+async def test_a_user_whose_server_runs_loses_nothing(new_spawner, provider):
+    spawner = new_spawner()
+    spawner.user.spawners["gpu"] = SimpleNamespace(active=True)
+    with pytest.raises(RuntimeError, match="its user has a server that runs"):
+        await spawner.delete_forever()
+    assert provider.count("forget") == 0
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_a_server_is_forgotten_beside_one_that_runs_once_it_is_deleted(
+    new_spawner, provider, fleet, monkeypatch, orm_user, is_deleted
+):
+    monkeypatch.setattr(fleet_module, "_DELETED_SECONDS", 0.01)
+    spawner = new_spawner(server="gpu")
+    spawner.user.spawners[""] = SimpleNamespace(active=True)
+    session = Session.object_session(orm_user)
+    spawner.orm_spawner = orm.Spawner(name="gpu")
+    session.add(spawner.orm_spawner)
+    orm_user.orm_spawners["gpu"] = spawner.orm_spawner
+    session.commit()
+    await spawner.delete_forever()
+    assert provider.count("forget") == 0
+    if is_deleted:
+        session.delete(spawner.orm_spawner)
+        session.commit()
+    await eventually(lambda: not fleet._forgetting)
+    assert provider.count("forget", "alice/gpu") == is_deleted
 
 
 @pytest.fixture
@@ -660,9 +691,80 @@ async def test_a_profile_whose_files_do_not_stay_says_so_in_the_form(new_spawner
     assert html.count("files are deleted when it stops") == 1
 
 
-def test_files_that_end_with_the_server_are_refused_where_they_cannot(new_spawner):
-    with pytest.raises(TraitError, match="storage_type none is for the provider systemd, not for openstack"):
-        new_spawner(provider="openstack", storage_type="none").check_settings()
+@pytest.mark.parametrize(
+    ("provider_name", "storage", "said"),
+    [
+        ("systemd", "volume", "volume is for the provider openstack, not for systemd. Here it may be home or none"),
+        ("local", "volume", "volume is for the provider openstack, not for local. Here it may be home"),
+        ("local", "none", "none is for the provider systemd and openstack, not for local"),
+    ],
+)
+async def test_storage_that_a_provider_does_not_have_is_refused(new_spawner, provider_name, storage, said):
+    with pytest.raises(TraitError, match=said):
+        new_spawner(provider=provider_name, storage_type=storage).check_settings()
+    profile = {"display_name": "One", "spawner_override": {"storage_type": storage}}
+    with pytest.raises(TraitError, match=f"One.*{said}"):
+        new_spawner(provider=provider_name, profile_list=[profile]).check_settings()
+    with pytest.raises(StartRefused, match=said):
+        await new_spawner(provider=provider_name, storage_type=storage).start()
+
+
+async def test_on_machines_the_form_says_which_profiles_keep_files(new_spawner):
+    kept, lost = "files are kept", "files are deleted when it stops"
+    profiles = [{"display_name": name, "spawner_override": {"storage_type": name}} for name in ("volume", "home")]
+    on_disks = await new_spawner(provider="openstack", profile_list=profiles).get_options_form()
+    assert (on_disks.count(kept), on_disks.count(lost)) == (1, 1)
+    assert SOME_FILES_END in on_disks
+    on_volumes = await new_spawner(
+        provider="openstack", storage_type="volume", profile_list=profiles
+    ).get_options_form()
+    assert (on_volumes.count(kept), on_volumes.count(lost)) == (0, 1)
+    assert FILES_END not in on_volumes
+
+
+TRIAL = {"display_name": "Trial", "slug": "trial", "spawner_override": {"storage_type": "none"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, None),
+        ({"profile_list": [TRIAL]}, SOME_FILES_END),
+        ({"group_overrides": {"one": {"groups": ["guests"], **TRIAL}}}, SOME_FILES_END),
+        ({"storage_type": "none"}, FILES_END),
+        ({"storage_type": "none", "profile_list": [TRIAL]}, FILES_END),
+    ],
+)
+async def test_the_home_page_says_of_some_servers_what_is_so_of_some(new_spawner, settings, said):
+    own = type("Own", (LibcloudSpawner,), {"__new__": lambda cls, parent: new_spawner(**settings)})
+    app = SimpleNamespace(spawner_class=own, template_vars={})
+    LibcloudSpawner._begin(app)
+    assert app.template_vars.get("announcement_home") == said
+    announced = SimpleNamespace(spawner_class=own, template_vars={"announcement": "Closed on Monday"})
+    LibcloudSpawner._begin(announced)
+    assert announced.template_vars.get("announcement_home") == (said and f"Closed on Monday<br>{said}")
+    assert announced.template_vars["announcement"] == "Closed on Monday"
+
+
+async def test_a_profile_that_was_chosen_before_says_nothing_of_the_others(new_spawner):
+    spawner = new_spawner(profile_list=[TRIAL, {"display_name": "Other"}], user_options={"profile": "trial"})
+    before = await spawner.get_options_form()
+    await spawner._apply({"profile": "trial"})
+    assert spawner.storage_type == "none"
+    assert await spawner.get_options_form() == before
+
+
+@pytest.mark.parametrize(
+    ("said", "size"), [("10Gi", 10 * 2**30), ("10G", 10 * 2**30), ("512MiB", 2**29), ("1.5T", 3 * 2**39)]
+)
+def test_a_capacity_is_read_as_kubernetes_has_it(new_spawner, said, size):
+    assert new_spawner(storage_capacity=said).storage_capacity == size
+
+
+@pytest.mark.parametrize("said", ["", "much", "0", "-1Gi", "10Xi", None, "10 Gb"])
+def test_what_is_no_capacity_is_refused(new_spawner, said):
+    with pytest.raises(TraitError, match="storage_capacity must be a number with K, M, G or T, such as 10Gi"):
+        new_spawner(storage_capacity=said)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ def test_an_image_that_the_node_has_to_pull_is_told_to_who_waits(helper, provide
 def test_what_a_deleted_user_had_is_taken_away_by_the_helper(helper, provider):
     asked = []
     helper.answer = lambda request: asked.append(request) or b'{"ok": true, "forgotten": true}\n'
-    provider.forget("ada", "jupyter-ada")
+    provider.forget("ada", "gpu", "jupyter-ada")
+    assert asked == []
+    provider.forget("ada", "", "jupyter-ada")
     assert asked == [{"hub": "hub", "action": "forget", "user": "ada", "account": "jupyter-ada"}]
 
 

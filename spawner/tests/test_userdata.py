@@ -274,3 +274,22 @@ def test_what_an_image_has_for_users_comes_before_the_server(machine, tmp_path):
         (tmp_path / f"etc/jupyterhub-{name}.json").touch()
     base = f"{tmp_path}/.local/environments/default"
     assert machine() == ["data", "hooks", f"start {tmp_path}/environment/repository {base}", "server --port=8000 1"]
+
+
+# --- homes on volumes -----------------------------------------------------------------------------------------
+
+
+def test_without_a_volume_there_is_nothing_of_it():
+    found = config()
+    assert found["runcmd"][0][-1] == ""
+    assert not any("singleuser-home" in path or "singleuser-home" in text for path, (text, _) in written(found).items())
+
+
+def test_a_template_gets_the_volume_and_has_to_use_it(own_module):
+    placement = own_module("home.j2", "mount {{ volume }}")
+    assert userdata.render(request(placement=placement), "4b1fdf32") == "mount 4b1fdf32"
+    assert userdata.render(request(placement=placement)) == "mount "
+    placement = own_module("forgetful.j2", "start {{ user }}")
+    assert userdata.render(request(placement=placement)) == "start ada"
+    with pytest.raises(ProviderError, match=r"forgetful\.j2 does not use the variable volume"):
+        userdata.render(request(placement=placement), "4b1fdf32")

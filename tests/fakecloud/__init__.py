@@ -15,6 +15,18 @@ from __future__ import annotations
 from . import faults
 from .cloud import FakeCloud
 from .faults import FOREVER, Fault
-from .resources import Call, Flavor, Image, Network, SecurityGroup, Server
+from .resources import Call, Flavor, Image, Network, SecurityGroup, Server, Volume
 
-__all__ = ["FOREVER", "Call", "FakeCloud", "Fault", "Flavor", "Image", "Network", "SecurityGroup", "Server", "faults"]
+__all__ = [
+    "FOREVER",
+    "Call",
+    "FakeCloud",
+    "Fault",
+    "Flavor",
+    "Image",
+    "Network",
+    "SecurityGroup",
+    "Server",
+    "Volume",
+    "faults",
+]

@@ -23,7 +23,7 @@ from tornado.netutil import bind_sockets
 
 from . import guest
 from .faults import Fault
-from .resources import Call, Flavor, Image, Network, SecurityGroup, Server, fixed_id
+from .resources import Call, Flavor, Image, Network, SecurityGroup, Server, Volume, fixed_id
 from .services import application
 from .settings import Settings
 
@@ -46,6 +46,9 @@ class FakeCloud(Settings):
         self.networks = {network.id: network for network in [Network(fixed_id("private"), "private")]}
         self.security_groups = {group.id: group for group in [SecurityGroup(fixed_id("default"), "default")]}
         self.keypairs: dict[str, str] = {}
+        self.volumes: dict[str, Volume] = {}
+        self.zones = {"nova", "west"}
+        self.volume_types = {"__DEFAULT__", "fast"}
         self.project_id = fixed_id(self.project).replace("-", "")
         self.tokens: dict[str, float] = {}
         self.max_in_flight = 0
@@ -286,9 +289,11 @@ class FakeCloud(Settings):
         return self._on_loop(change)
 
     def create_server(self, server: Server, fault: Fault) -> None:
-        """Begin to boot."""
+        """Begin to boot, with the volumes that it is to have."""
         server.listings_to_miss = fault.misses_listings
         self._add(server)
+        for volume_id in server.volumes:
+            self.volumes[volume_id].status, self.volumes[volume_id].server = "reserved", server.id
         if fault.fails_after is not None:
             self._after(fault.fails_after, server, lambda: self.fail_server(server.id, fault.message))
         if fault.fails_after is None or fault.fails_after > self.boot_seconds:
@@ -306,13 +311,31 @@ class FakeCloud(Settings):
         self._on_loop(change)
 
     def stop_server(self, server_id: str) -> None:
-        """Switch a server off."""
+        """Have a server shut down, which takes ``stop_seconds``."""
 
         def change() -> None:
-            self._power_off(self._servers[server_id])
-            self._set_status(self._servers[server_id], "SHUTOFF")
+            server = self._servers[server_id]
+            self._power_off(server)
+            server.task_state = "powering-off"
+            self._after(self.stop_seconds, server, lambda: self._set_status(server, "SHUTOFF"))
 
         self._on_loop(change)
+
+    def create_volume(self, volume: Volume, fault: Fault) -> None:
+        """Begin to make a volume; it ends in the state ``error`` if the fault says so."""
+        volume.created = time.time()
+        self.volumes[volume.id] = volume
+        status = "available" if fault.fails_after is None else "error"
+        self._later(self.volume_seconds, lambda: setattr(volume, "status", status))
+
+    def detach_volume(self, volume: Volume) -> None:
+        """Have the machine let go of a volume, which takes ``volume_seconds``."""
+
+        def free() -> None:
+            volume.status, volume.server = "available", ""
+
+        volume.status = "detaching"
+        self._later(self.volume_seconds, free)
 
     def snapshot(self, server: Server, name: str, properties: dict[str, str]) -> Image:
         """Make an image of a server, which takes ``snapshot_seconds``."""
@@ -416,11 +439,20 @@ class FakeCloud(Settings):
         else:
             change()
 
+    def _later(self, seconds: float, change: Callable[[], None]) -> None:
+        assert self._loop is not None
+        if seconds > 0:
+            self._loop.call_later(seconds, change)
+        else:
+            change()
+
     def _boot(self, server: Server) -> None:
         self._activate(server)
         self._after(self.guest_seconds, server, lambda: self._power_on(server))
 
     def _activate(self, server: Server) -> None:
+        for volume_id in server.volumes:
+            self.volumes[volume_id].status, self.volumes[volume_id].server = "in-use", server.id
         server.console.append(f"{server.name} login:")
         self._set_status(server, "ACTIVE")
 
@@ -452,3 +484,6 @@ class FakeCloud(Settings):
     def _remove(self, server: Server) -> None:
         with self._lock:
             self._deleted.append(self._servers.pop(server.id))
+        for volume in self.volumes.values():
+            if volume.server == server.id:
+                self.detach_volume(volume)

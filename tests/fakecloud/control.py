@@ -36,6 +36,7 @@ def state(cloud: FakeCloud) -> dict[str, Any]:
         "images": [asdict(image) for image in cloud.images.values()],
         "flavors": [asdict(flavor) for flavor in cloud.flavors.values()],
         "networks": [asdict(network) for network in cloud.networks.values()],
+        "volumes": [asdict(volume) for volume in cloud.volumes.values()],
         "servers": [_server(server) for server in cloud.servers.values()],
         "deleted": [_server(server) for server in cloud.deleted],
         "calls": [asdict(call) for call in cloud.calls],

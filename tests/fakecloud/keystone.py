@@ -21,6 +21,7 @@ ENDPOINTS = {
     "image": ("glance", "/image"),
     "network": ("neutron", "/networking"),
 }
+VOLUMES = ("cinderv3", "/volume/v3")
 
 NOT_FOUND = Answer(404, keystone_error(404, "The resource could not be found."))
 
@@ -78,7 +79,8 @@ def _describe(cloud: FakeCloud, token: str, method: str, has_project: bool) -> d
         description["roles"] = [{"id": fixed_id("member").replace("-", ""), "name": "member"}]
         description["catalog"] = [
             {"id": fixed_id(name), "type": kind, "name": name, "endpoints": _endpoints(cloud, path)}
-            for kind, (name, path) in ENDPOINTS.items()
+            for kind, (name, path) in {**ENDPOINTS, cloud.volume_service: VOLUMES}.items()
+            if kind
         ]
     return {"token": description}
 

@@ -8,6 +8,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from .cinder import problem_of_disks
 from .resources import Flavor, Server, fixed_id, timestamp
 from .web import Answer, Request, Service
 
@@ -56,6 +57,8 @@ def create_server(cloud: FakeCloud, request: Request) -> Answer:
         block_devices=wanted.get("block_device_mapping_v2", []),
         scheduler_hints=request.body.get("os:scheduler_hints", {}),
     )
+    if problem := problem_of_disks(cloud, server):
+        return refuse(400, problem)
     cloud.create_server(server, request.fault)
     links = _links(cloud, "servers", server.id)
     groups = [{"name": name} for name in server.security_groups]
@@ -145,6 +148,9 @@ def act_on_server(cloud: FakeCloud, request: Request) -> Answer:
     if action in ("os-start", "reboot"):
         cloud.start_server(server.id)
     elif action == "os-stop":
+        if server.status != "ACTIVE":
+            state = "stopped" if server.status == "SHUTOFF" else server.status.lower()
+            return refuse(409, f"Cannot 'stop' instance {server.id} while it is in vm_state {state}")
         cloud.stop_server(server.id)
     else:
         return refuse(400, f"There is no such action: {action}")
@@ -205,7 +211,7 @@ def _server(cloud: FakeCloud, server: Server) -> dict[str, Any]:
         "OS-EXT-STS:vm_state": {"BUILD": "building", "SHUTOFF": "stopped"}.get(server.status, server.status.lower()),
         "OS-EXT-STS:task_state": server.task_state,
         "OS-EXT-STS:power_state": {"ACTIVE": 1, "SHUTOFF": 4}.get(server.status, 0),
-        "os-extended-volumes:volumes_attached": [],
+        "os-extended-volumes:volumes_attached": [{"id": volume_id} for volume_id in server.volumes],
     }
     if server.status == "ERROR":
         body["fault"] = {"code": 500, "message": server.fault, "created": timestamp(server.updated)}

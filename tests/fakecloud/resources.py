@@ -57,6 +57,21 @@ class SecurityGroup:
 
 
 @dataclass
+class Volume:
+    """A disk of its own; ``server`` is the machine that has it, or is to have it."""
+
+    id: str
+    name: str
+    size: int
+    metadata: dict[str, str] = field(default_factory=dict)
+    volume_type: str = "__DEFAULT__"
+    availability_zone: str = "nova"
+    status: str = "creating"
+    server: str = ""
+    created: float = 0.0
+
+
+@dataclass
 class Call:
     """One request. ``status`` is None until it is answered, and stays so if it never is."""
 
@@ -101,6 +116,11 @@ class Server:
     """Why the guest could not listen."""
     close_guest: Callable[[], None] | None = field(default=None, repr=False)
     timers: list[Any] = field(default_factory=list, repr=False)
+
+    @property
+    def volumes(self) -> list[str]:
+        """The volumes that it was made with."""
+        return [str(disk["uuid"]) for disk in self.block_devices if disk["source_type"] == "volume"]
 
     @property
     def has_guest(self) -> bool:

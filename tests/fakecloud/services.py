@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.web import Application
 
-from . import control, glance, keystone, neutron, nova, web
+from . import cinder, control, glance, keystone, neutron, nova, web
 
 if TYPE_CHECKING:
     from .cloud import FakeCloud
 
 
 def application(cloud: FakeCloud) -> Application:
-    services = (keystone.SERVICE, nova.SERVICE, glance.SERVICE, neutron.SERVICE)
+    services = (keystone.SERVICE, nova.SERVICE, glance.SERVICE, neutron.SERVICE, cinder.SERVICE)
     handlers: list[Any] = [route for service in services for route in web.routes(cloud, service)]
     handlers.append(("/control", control.Handler, {"cloud": cloud}))
     return Application(handlers, log_function=lambda _: None)

@@ -36,8 +36,14 @@ class Settings:
     boot_seconds: float = 0.0
     delete_seconds: float = 0.0
     snapshot_seconds: float = 0.0
+    stop_seconds: float = 0.0
+    volume_seconds: float = 0.0
+    """How long the making of a volume takes, and, once its machine is gone, its detachment."""
     addresses_in_build: bool = False
     quota_instances: int | None = None
+    quota_volumes: int | None = None
+    volume_service: str = "volumev3"
+    """What the catalogue calls Cinder; empty is a cloud without volumes."""
     page_size: int = 1000
 
     guest: str = "answers"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jupyterhub.proxy import Proxy
 from libcloudspawner import fleet, spawner
-from libcloudspawner.providers import openstack
+from libcloudspawner.providers import openstack, openstack_volumes
 from traitlets import default
 
 
@@ -45,9 +45,12 @@ fleet._ORPHAN_SECONDS = 1.0
 fleet._DESTROY_RETRY_SECONDS = 0.1
 fleet._DESTROY_RETRY_SECONDS_MAX = 0.5
 fleet._ADOPT_SECONDS = 0.1
+fleet._FORGET_SECONDS = 1.0
 spawner._CLEANUP_SECONDS = 0.5
 spawner._STOP_SECONDS = float(os.environ.get("STOP_SECONDS", "60"))
 openstack._TIMEOUT_SECONDS = float(os.environ.get("CLOUD_TIMEOUT", "5"))
+openstack_volumes._POLL_SECONDS = 0.1
+openstack_volumes._READY_SECONDS = 5.0
 openstack.OpenStackProvider.POLL_LISTING_SECONDS = 0.2
 openstack.OpenStackProvider.WATCH_LISTING_SECONDS = 0.2
 
@@ -72,6 +75,8 @@ c.Spawner.poll_jitter = 0
 c.Spawner.start_timeout = int(os.environ.get("START_TIMEOUT", "30"))
 c.Spawner.http_timeout = 5
 c.LibcloudSpawner.libcloud_driver_params = json.loads(os.environ["DRIVER_PARAMS"])
+c.LibcloudSpawner.storage_type = os.environ.get("STORAGE_TYPE", "home")
+c.LibcloudSpawner.volume_retention_days = int(os.environ.get("VOLUME_RETENTION_DAYS", "-1"))
 c.LibcloudSpawner.userserver_net = "private"
 c.LibcloudSpawner.userserver_sizes = [("Small", "small")]
 c.LibcloudSpawner.userserver_images = [("Jupyter", "jupyter")]

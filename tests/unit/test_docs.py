@@ -88,13 +88,31 @@ def problems(tmp_path, monkeypatch):
     return problems
 
 
+# What the inventory for a cloud says beside what a page is about.
+CLOUD = {
+    "ansible_facts": {"default_ipv4": {"address": "10.0.0.5"}},
+    "hub_userserver_net": "private-net",
+    "hub_userserver_sizes": [{"name": "m1.small"}],
+    "hub_userserver_images": [{"name": "debian-12"}],
+}
+# These are in the configuration that root alone reads.
+CREDENTIALS = """
+c.LibcloudSpawner.libcloud_driver_params = {
+    "arg_user_id": "me", "arg_key": "secret", "ex_force_auth_url": "https://cloud.example.org:5000",
+    "ex_force_auth_version": "3.x_appcred", "ex_force_service_region": "RegionOne",
+}
+"""
+
+
 # Another way to sign in than dummy takes a package that is not among the tools.
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_hub_takes_what_a_page_sets(page, problems):
     for variables in documented_settings(page):
         if any(name.startswith("hub_") for name in variables):
-            known = templar("hub", **{"hub_admin_users": ["ada"], **variables, "hub_authenticator": "dummy"})
-            text = rendered(ROOT / "templates/jupyterhub_config.py.j2", known)
+            cloud = CLOUD if variables.get("hub_provider") == "openstack" else {}
+            settings = {"hub_admin_users": ["ada"], **cloud, **variables, "hub_authenticator": "dummy"}
+            known = templar("hub", **settings)
+            text = rendered(ROOT / "templates/jupyterhub_config.py.j2", known) + (CREDENTIALS if cloud else "")
             assert problems(re.sub(r"^load_subconfig\(.*secret_config.*", "", text, flags=re.M)) == []
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import requests
-from fakecloud import FOREVER, FakeCloud, Image, Network, Server, faults
+from fakecloud import FOREVER, FakeCloud, Image, Network, Server, Volume, faults
 from libcloud.common.exceptions import BaseHTTPError, RateLimitReachedError
 from libcloud.common.types import InvalidCredsError, MalformedResponseError
 from libcloud.compute.providers import get_driver
@@ -68,6 +68,90 @@ def guest_answers(cloud: FakeCloud, host: str) -> bool:
         return requests.get(f"http://{host}:{cloud.guest_port}/user/alice/api", timeout=1).ok
     except LOST:
         return False
+
+
+def disks(cloud: FakeCloud, volume: Any) -> list[dict[str, Any]]:
+    image = {"source_type": "image", "destination_type": "local", "boot_index": 0, "uuid": next(iter(cloud.images))}
+    return [image, {"source_type": "volume", "destination_type": "volume", "boot_index": -1, "uuid": volume.id}]
+
+
+class TestCinder:
+    def test_makes_shows_lists_and_deletes_volumes(self, cloud: FakeCloud, driver: Any) -> None:
+        cloud.volume_seconds = 0.05
+        made = driver.create_volume(3, "home", location="west", ex_volume_type="fast")
+        assert (made.size, made.extra["state"], made.extra["location"]) == (3, "creating", "west")
+        cloud.wait_until(lambda: driver.ex_get_volume(made.id).extra["state"] == "available")
+        assert [volume.name for volume in driver.list_volumes()] == ["home"]
+        assert driver.destroy_volume(made)
+        assert driver.list_volumes() == []
+        with pytest.raises(BaseHTTPError) as caught:
+            driver.ex_get_volume(made.id)
+        assert caught.value.code == 404
+
+    def test_lists_in_pages(self, cloud: FakeCloud, driver: Any) -> None:
+        cloud.page_size = 2
+        names = {driver.create_volume(1, f"home-{number}").name for number in range(5)}
+        assert {volume.name for volume in driver.list_volumes()} == names
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "said"),
+        [
+            ({"location": "east"}, 400, "Availability zone 'east' is invalid"),
+            ({"ex_volume_type": "slow"}, 404, "Volume type with name slow could not be found"),
+            ({"size": 0}, 400, "Invalid input for field/attribute size"),
+        ],
+    )
+    def test_refuses_what_it_does_not_have(self, driver: Any, arguments: dict[str, Any], code: int, said: str) -> None:
+        with pytest.raises(BaseHTTPError, match=said) as caught:
+            driver.create_volume(**{"size": 1, "name": "home", **arguments})
+        assert caught.value.code == code
+
+    def test_tells_of_a_full_quota_by_413(self, cloud: FakeCloud, driver: Any) -> None:
+        cloud.quota_volumes = 1
+        driver.create_volume(1, "home")
+        with pytest.raises(BaseHTTPError, match="exceeded for quota 'volumes'") as caught:
+            driver.create_volume(1, "another")
+        assert caught.value.code == 413
+
+    def test_a_machine_has_its_volume_from_its_boot_to_its_end(self, cloud: FakeCloud, driver: Any) -> None:
+        volume = cloud.volumes[driver.create_volume(1, "home").id]
+        cloud.boot_seconds = cloud.volume_seconds = 0.05
+        node = create(cloud, driver, ex_blockdevicemappings=disks(cloud, volume))
+        assert volume.status == "reserved"
+        cloud.wait_until(lambda: volume.status == "in-use")
+        assert driver.ex_get_volume(volume.id).extra["attachments"][0]["server_id"] == node.id
+        with pytest.raises(BaseHTTPError, match="must not be attached"):
+            driver.destroy_volume(volume)
+        node.destroy()
+        assert volume.status == "detaching"
+        cloud.wait_until(lambda: volume.status == "available")
+        assert not volume.server
+
+    def test_no_two_machines_have_one_volume(self, cloud: FakeCloud, driver: Any) -> None:
+        volume = cloud.volumes[driver.create_volume(1, "home").id]
+        create(cloud, driver, ex_blockdevicemappings=disks(cloud, volume))
+        with pytest.raises(BaseHTTPError, match=r"must be 'available'\. Currently in 'in-use'"):
+            create(cloud, driver, "bob", ex_blockdevicemappings=disks(cloud, volume))
+        assert len(cloud.servers) == 1
+
+    def test_a_machine_and_its_volume_are_in_one_zone(self, cloud: FakeCloud, driver: Any) -> None:
+        cloud.volumes["v"] = Volume("v", "home", 1, availability_zone="west", status="available")
+        with pytest.raises(BaseHTTPError, match="not in the same availability_zone"):
+            create(cloud, driver, ex_blockdevicemappings=disks(cloud, cloud.volumes["v"]))
+
+    def test_a_machine_shuts_down_in_its_time_and_once(self, cloud: FakeCloud, driver: Any) -> None:
+        cloud.stop_seconds = 0.05
+        node = create(cloud, driver)
+        assert driver.ex_stop_node(node)
+        assert driver.ex_get_node_details(node.id).extra["task_state"] == "powering-off"
+        cloud.wait_until(lambda: driver.ex_get_node_details(node.id).extra["vm_state"] == "stopped")
+        with pytest.raises(BaseHTTPError, match="while it is in vm_state stopped"):
+            driver.ex_stop_node(node)
+
+    def test_may_not_be_there(self, cloud: FakeCloud) -> None:
+        cloud.volume_service = ""
+        with pytest.raises(Exception, match="Could not find specified endpoint"):
+            connect(cloud).list_volumes()
 
 
 class TestKeystone:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
 import functools
 import logging
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from . import observability
-from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, State
+from .providers.base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 
 T = TypeVar("T")
 
@@ -28,7 +29,17 @@ _ADOPT_TRIES = 3
 _ADOPT_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS = 1.0
 _DESTROY_RETRY_SECONDS_MAX = 60.0
+# What is shutting down ends soon, and somebody waits for it.
+_DESTROY_STOPPING_SECONDS = 5.0
+# How long the deletion of a user, and a start under their name, waits for what is taken away with them.
+_FORGET_SECONDS = 10.0
+# Failures after which the same call may succeed.
+_PASSING = ("unreachable", "unknown-outcome", "throttled")
+# JupyterHub deletes a server right after it has said so.
+_DELETED_TRIES = 5
+_DELETED_SECONDS = 1.0
 _HOUSEKEEPING_SECONDS = 20.0
+_TIDY_SECONDS = 3600.0
 # An instance that nobody claims for this long is destroyed.
 _ORPHAN_SECONDS = 60.0
 # More orphans than this, and most of all instances: then the hub's memory is wrong, rather than the instances.
@@ -53,6 +64,7 @@ class Fleet:
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
         self._creates = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_CREATES, "fleet-create")
+        self._waiting_creates = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_CREATES, "fleet-create-waiting")
         self._destroys = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_DESTROYS, "fleet-destroy")
         self._looks = concurrent.futures.ThreadPoolExecutor(_CONCURRENT_LOOKS, "fleet-look")
         self._listing: dict[str, Instance] = {}
@@ -62,9 +74,12 @@ class Fleet:
         self._refresh: asyncio.Task[None] | None = None
         self._creating: dict[str, concurrent.futures.Future[Instance]] = {}
         self._destroying: dict[str, asyncio.Task[None]] = {}
+        self._forgetting: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._noticing: set[asyncio.Task[None]] = set()
         self._claims: set[str] = set()
         self._unclaimed_since: dict[str, float] = {}
         self._housekeeping: asyncio.Task[None] | None = None
+        self._tidied_at = float("-inf")
 
     def claim(self, request_id: str) -> None:
         """Say that the instance of this request is wanted, so that it is left alone until :meth:`release`."""
@@ -100,9 +115,12 @@ class Fleet:
         earlier = [task for task in self._destroying.values() if task.get_name() == request.name]
         if earlier:
             await asyncio.wait(earlier, timeout=_PREDECESSOR_SECONDS)
+        await self._wait_until_forgotten(request.user)
         if request.request_id not in self._claims:
             raise ProviderError("The server was stopped before it started.", reason="stopped")
-        creation = self._creating[request.request_id] = self._creates.submit(self._provider.create, request)
+        threads = self._waiting_creates if self._provider.may_wait(request) else self._creates
+        wanted = dataclasses.replace(request, is_wanted=lambda: request.request_id in self._claims)
+        creation = self._creating[request.request_id] = threads.submit(self._provider.create, wanted)
         creation.add_done_callback(lambda _: self._creating.pop(request.request_id, None))
         try:
             instance = await asyncio.wrap_future(creation)
@@ -190,7 +208,8 @@ class Fleet:
                 if seen != instance:
                     instance = seen
                     on_change(seen)
-                if seen.state in (State.FAILED, State.STOPPED):
+                # What is paused does not go on by itself: a machine switches itself off when it cannot have its home.
+                if seen.state in (State.FAILED, State.STOPPED, State.PAUSED):
                     raise InstanceFailed(
                         await self._with_log(f"The server ended while it started ({seen.detail}).", instance)
                     )
@@ -235,19 +254,86 @@ class Fleet:
             self._destroying[request_id] = task
         return task
 
-    async def forget(self, user: str, account: str) -> None:
-        """Take away what is kept of a user who was deleted."""
-        await self._in_thread(self._destroys, functools.partial(self._provider.forget, user, account))
+    async def forget(self, user: str, server: str, account: str) -> None:
+        """Take away what is kept of a server that was deleted."""
+        task = self._forget_in_background(user, server, account)
+        await asyncio.wait([task], timeout=_FORGET_SECONDS)
+
+    def notice_use(self, instance: Instance) -> None:
+        """Have it noted, in the background, that the server of an instance answered."""
+        task = asyncio.create_task(self._notice_use(instance))
+        self._noticing.add(task)
+        task.add_done_callback(self._noticing.discard)
+
+    async def _notice_use(self, instance: Instance) -> None:
+        try:
+            await self._in_thread(self._looks, functools.partial(self._provider.notice_use, instance))
+        except Exception as error:  # noqa: BLE001 - the next start tries again
+            log.warning("It could not be noted that %s answered: %s", instance.name, error)
+
+    async def rename(self, user: str, old: str, new: str) -> None:
+        """Let what is kept of a server be that of its new name. Raises :class:`ProviderError` if that failed."""
+        await self._wait_until_forgotten(user)
+        await self._in_thread(self._destroys, functools.partial(self._provider.rename, user, old, new))
+
+    def forget_once(self, is_deleted: Callable[[], bool], user: str, server: str, account: str) -> None:
+        """As :meth:`forget`, in the background, if the hub goes through with the deletion that it has begun."""
+        self._forget_in_background(user, server, account, is_deleted)
+
+    def _forget_in_background(
+        self, user: str, server: str, account: str, is_deleted: Callable[[], bool] = lambda: True
+    ) -> asyncio.Task[None]:
+        whose = (user, server)
+        if whose not in self._forgetting:
+            self._forgetting[whose] = asyncio.create_task(self._forget(user, server, account, is_deleted))
+            self._forgetting[whose].add_done_callback(lambda _: self._forgetting.pop(whose))
+        return self._forgetting[whose]
+
+    async def _forget(self, user: str, server: str, account: str, is_deleted: Callable[[], bool]) -> None:
+        for _try in range(_DELETED_TRIES):
+            if is_deleted():
+                break
+            await asyncio.sleep(_DELETED_SECONDS)
+        else:
+            log.error("Nothing of the server %r of %s is taken away: it was not deleted after all.", server, user)
+            return
+        pause = _DESTROY_RETRY_SECONDS
+        while True:
+            try:
+                await self._in_thread(self._destroys, functools.partial(self._provider.forget, user, server, account))
+            except ProviderError as error:
+                log.error("What is kept of the server %r of %s, who was deleted, stays: %s", server, user, error)
+                if error.reason not in _PASSING:
+                    return
+            except Exception:
+                log.exception("What is kept of the server %r of %s, who was deleted, stays", server, user)
+                return
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
+
+    async def _wait_until_forgotten(self, user: str) -> None:
+        """Who comes back by the name of somebody who was deleted must not find what was theirs."""
+        if tasks := [task for whose, task in self._forgetting.items() if whose[0] == user]:
+            _done, pending = await asyncio.wait(tasks, timeout=_FORGET_SECONDS)
+            if pending:
+                raise ProviderUnreachable("The files of who had this name before could not be put away yet.")
 
     async def _destroy(self, request_id: str) -> None:
         began = time.monotonic()
         try:
             if creation := self._creating.get(request_id):
                 await asyncio.gather(asyncio.wrap_future(creation), return_exceptions=True)
-            pause = _DESTROY_RETRY_SECONDS
+            pause, state = _DESTROY_RETRY_SECONDS, None
             while not await self._is_destroyed(request_id, pause):
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _DESTROY_RETRY_SECONDS_MAX)
+                known = self._listing.get(request_id)
+                has_moved = known is not None and known.state is not state
+                state = known.state if known else None
+                is_ending = state is State.STOPPING
+                longest = _DESTROY_STOPPING_SECONDS if is_ending else _DESTROY_RETRY_SECONDS_MAX
+                pause = _DESTROY_RETRY_SECONDS if has_moved else min(pause * 2, longest)
             observability.PHASE_SECONDS.labels("destroy").observe(time.monotonic() - began)
         finally:
             del self._destroying[request_id]
@@ -274,7 +360,17 @@ class Fleet:
                 log.exception("The instances cannot be listed")
             else:
                 self._destroy_orphans()
+            await self._tidy()
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def _tidy(self) -> None:
+        if time.monotonic() - self._tidied_at < _TIDY_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        try:
+            await self._in_thread(self._destroys, self._provider.tidy)
+        except Exception as error:  # noqa: BLE001 - it is tried again
+            log.warning("What was kept for a time that is over stays for now: %s", error)
 
     def _destroy_orphans(self) -> None:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from .profiles import Profile, ProfileChoice
 from .rendering import render, render_text
 
 FILES_END = "The files of a server are deleted when it stops. Download what you want to keep."
+SOME_FILES_END = (
+    "The files of some servers are deleted when they stop; the page where you choose one says of which. Download what "
+    "you want to keep."
+)
 
 
 def from_form(form_data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -35,10 +40,13 @@ def render_form(
     own_text: str = "",
     *,
     keeps_files: bool = True,
+    notice: str = "",
+    storage: Mapping[str, bool] = types.MappingProxyType({}),
 ) -> str:
     """The HTML of the choices, with the current ones preselected; empty when there is nothing to choose.
 
     The folder ``own`` may hold an ``options_form.html.j2`` of the administrator's; ``own_text`` is such a template.
+    ``storage`` says of each type of storage whether it keeps files.
     """
     if len(sizes) < 2 and len(images) < 2 and not _is_choice(offered):
         return ""
@@ -52,19 +60,22 @@ def render_form(
         "sizes": [(size, in_words(size)) for size in sizes],
         "images": [(image, "") for image in images],
         "current": current,
-        "profiles": [(profile, override_in_words(profile.override)) for profile in offered],
+        "profiles": [(profile, override_in_words(profile.override, storage, keeps_files)) for profile in offered],
         "current_profile": current_profile,
         "profile_field": profiles.FIELD,
         "form_field": profiles.form_field,
         "unlisted_key": profiles.unlisted_key,
         "unlisted": profiles.UNLISTED,
-        "notice": "" if keeps_files else FILES_END,
+        "notice": notice,
     }
     return render_text(own_text, **values) if own_text else render("options_form.html.j2", own, **values)
 
 
-def override_in_words(override: Mapping[str, Any]) -> str:
-    """The limits that a profile sets, as far as they do not depend on the user, and whether files stay."""
+def override_in_words(override: Mapping[str, Any], storage: Mapping[str, bool], keeps_files: bool) -> str:
+    """The limits that a profile sets, as far as they do not depend on the user, and whether files stay.
+
+    That they do is said where the page says of others that they do not.
+    """
     memory, cpus = override.get("mem_limit"), override.get("cpu_limit")
     limits = in_words(
         Size(
@@ -74,8 +85,10 @@ def override_in_words(override: Mapping[str, Any]) -> str:
             cpu_limit=float(cpus) if cpus and not callable(cpus) else None,
         )
     )
-    ends = override.get("storage_type") == "none"
-    return ", ".join(filter(None, [limits, "files are deleted when it stops" if ends else ""]))
+    chosen = override.get("storage_type")
+    kept = None if callable(chosen) else storage.get(str(chosen))
+    files = {False: "files are deleted when it stops", True: "" if keeps_files else "files are kept"}
+    return ", ".join(filter(None, [limits, "" if kept is None else files[kept]]))
 
 
 def _is_choice(offered: Sequence[Profile]) -> bool:

@@ -21,6 +21,22 @@ _TAG = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _FORMER_FIELDS = {SIZE_FIELD: "machinesize", IMAGE_FIELD: "machineimage"}
 
 
+class Capacity(ByteSpecification):
+    """A number of bytes, as text such as ``10G`` or, as Kubernetes has it, ``10Gi``, which is the same."""
+
+    allow_none = False
+
+    def validate(self, obj: Any, value: Any) -> int:
+        text = value.removesuffix("B").removesuffix("i") if isinstance(value, str) else value
+        try:
+            size = super().validate(obj, text)
+        except (TraitError, TypeError, LookupError, OverflowError):
+            size = None
+        if not isinstance(size, int) or size <= 0:
+            raise TraitError(f"storage_capacity must be a number with K, M, G or T, such as 10Gi, but is {value!r}.")
+        return size
+
+
 @dataclass(frozen=True)
 class Offer:
     """One line of a list that a user chooses from; ``name`` is what the provider calls it."""

@@ -23,7 +23,7 @@ _KUBERNETES_ALONE = frozenset(
     lifecycle_hooks namespace node_affinity_preferred node_affinity_required node_selector pod_affinity_preferred
     pod_affinity_required pod_anti_affinity_preferred pod_anti_affinity_required pod_name_template
     pod_security_context priority_class_name privileged pvc_name_template run_as_gid run_as_uid scheduler_name
-    service_account storage_access_modes storage_capacity storage_class storage_extra_annotations
+    service_account storage_access_modes storage_class storage_extra_annotations
     storage_extra_labels storage_pvc_ensure storage_selector supplemental_gids tolerations uid volume_mounts volumes
     working_dir
     """.split()  # noqa: SIM905 - as a list it would be sixty lines

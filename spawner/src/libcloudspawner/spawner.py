@@ -7,19 +7,22 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from typing import Any
 
 from jupyterhub.spawner import Spawner
 from jupyterhub.utils import maybe_future, utcnow
+from sqlalchemy import inspect
 from sqlalchemy.orm import object_session
+from tornado.web import HTTPError
 from traitlets import Bool, Callable, Dict, Enum, Float, Integer, List, TraitError, Unicode, Union, default, validate
 
 from . import form, naming, observability, options, overrides, profiles, startup, userdata
 from .errors import StartRefused
 from .fleet import Fleet, InstanceFailed
 from .former_names import FormerNames
+from .options import Capacity
 from .providers import PROVIDERS
 from .providers.base import Instance, LaunchRequest, Limits, Provider, ProviderError, ProviderUnreachable, State
 
@@ -28,8 +31,8 @@ _STATE = ("instance_name", "instance_id", "request_id")
 
 # What is left of start_timeout once a start has failed: half for reading the log, half for cleaning up.
 _CLEANUP_SECONDS = 5
-# Longer than a unit may take to stop; after that a user must be able to start anew.
-_STOP_SECONDS = 60
+# Longer than a unit, or a machine with a volume, may take to stop; after that a user must be able to start anew.
+_STOP_SECONDS = 120
 # Listings may be some seconds old, so two looks have to be further apart than that.
 _BUSY_SECONDS = 10
 
@@ -122,8 +125,10 @@ class LibcloudSpawner(FormerNames, Spawner):
         help="""
         Jinja2 template of the user data that machines boot with, in the folder `data` of `userdata_template_module`.
 
-        Its variables are `jhub_env` (a dictionary), `user`, `notebookargs` and `user_options_from_form`. Empty is the
-        default, which prepares Debian and Ubuntu images.
+        Its variables are `jhub_env` (a dictionary), `user`, `notebookargs`, `volume` (the id of the volume that it has
+        to mount as the home, or empty), `volume_is_used` (whether a server has had it: then it must never be formatted)
+        and `user_options_from_form`. Empty is the default, which prepares Debian and
+        Ubuntu images.
         """,
     ).tag(config=True)
 
@@ -326,13 +331,41 @@ class LibcloudSpawner(FormerNames, Spawner):
     ).tag(config=True)
 
     storage_type = Enum(
-        ["home", "none"],
+        ["home", "none", "volume"],
         default_value="home",
         help="""
-        Where the files of users are, for the provider `systemd`.
+        Where the files of users are.
 
-        `home`: in a folder of the node, which stays when a server stops. `none`: in memory, with room for half of the
-        server's `mem_limit`, or for 1 GiB, and gone when it stops; a home that is there stays as it is, out of sight.
+        `home`: in a folder of the node, which stays when a server stops; with the provider `openstack`, on the disk of
+        the machine, which goes with it. `none`: gone when the server stops; with the provider `systemd` in memory, with
+        room for half of the server's `mem_limit`, or for 1 GiB, and a home that is there stays as it is, out of sight.
+        `volume`, for the provider `openstack`: on a volume of the cloud (Cinder), made at the first start of each
+        server of a user, attached to the machine, formatted only when it is blank, and kept when the server stops.
+        """,
+    ).tag(config=True)
+
+    storage_capacity = Capacity(
+        10 * 2**30,
+        help="""
+        How much a volume holds, such as `10Gi` or `500G`, for the `storage_type` `volume`; it is rounded up to
+        whole GiB.
+
+        It applies to volumes that are made from now on: one that is there stays as it is.
+        """,
+    ).tag(config=True)
+
+    storage_volume_type = Unicode(
+        help="""
+        Name of the type of volume, as the cloud has it, for the `storage_type` `volume`. Empty leaves it to the cloud.
+        """,
+    ).tag(config=True)
+
+    volume_retention_days = Integer(
+        -1,
+        min=-1,
+        help="""
+        For how many days a volume is kept once its user, or the named server that it belongs to, was deleted from the
+        hub. 0 deletes it at once; -1 keeps it for good, and for who comes back under this name.
         """,
     ).tag(config=True)
 
@@ -360,6 +393,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         self._choices: dict[str, str] | None = None
         # What was on offer before a choice was applied: a start that fails shows the form again.
         self._offered: tuple[list[options.Size], list[options.Image]] | None = None
+        self._storage_before = ""
         self._origin = self._provider_settings
         # What the processes had used when they were last looked at, and when that was.
         self._cpu_seen: tuple[float, float] | None = None
@@ -439,8 +473,7 @@ class LibcloudSpawner(FormerNames, Spawner):
     def check_settings(self) -> None:
         """Raises ValueError or TraitError, with a sentence, if no server could ever start with these settings."""
         self._fleet  # noqa: B018 - that it can be made is what is checked
-        if self.storage_type != "home" and "storage_type" not in self._provider_class.PLACEMENT:
-            raise TraitError(f"storage_type {self.storage_type} is for the provider systemd, not for {self.provider}.")
+        self._check_storage(self.storage_type, "storage_type")
         userdata.check_template(self.userdata_template_module, self.userdata_template_name)
         for name, fixed in (("userserver_sizes", self.size), ("userserver_images", self.image)):
             if name in self._provider_class.REQUIRED and not (getattr(self, name) or fixed or self.profile_list):
@@ -455,12 +488,31 @@ class LibcloudSpawner(FormerNames, Spawner):
             spawner = app.spawner_class(parent=app)
             spawner.check_settings()
             spawner._fleet.keep_house()
-            if not spawner._keeps_files:
-                app.template_vars.setdefault("announcement_home", form.FILES_END)
+            if warning := spawner._warning:
+                said = app.template_vars.get("announcement_home", app.template_vars.get("announcement"))
+                app.template_vars["announcement_home"] = f"{said}<br>{warning}" if said else warning
 
     @property
     def _keeps_files(self) -> bool:
-        return self._provider_class.KEEPS_FILES and self.storage_type != "none"
+        return self._provider_class.STORAGE.get(self._storage_before or self.storage_type, False)
+
+    @property
+    def _warning(self) -> str:
+        """What users have to know who do not see yet which server they will have; empty if all keep their files."""
+        others = _values_of("storage_type", [self.profile_list, self.group_overrides])
+        kept = {self._keeps_files, *(self._provider_class.STORAGE.get(str(one), False) for one in others)}
+        return {True: "", False: form.FILES_END}[kept.pop()] if len(kept) == 1 else form.SOME_FILES_END
+
+    def _check_storage(self, wanted: Any, where: str) -> None:
+        """Raises TraitError if the provider has no such storage; what depends on the user is checked at a start."""
+        known = self._provider_class.STORAGE
+        if callable(wanted) or "{value}" in str(wanted) or wanted in known:
+            return
+        others = [name for name, provider in PROVIDERS.items() if wanted in provider.STORAGE]
+        raise TraitError(
+            f"{where}: {wanted} is for the provider {' and '.join(others)}, not for {self.provider}. Here it may be "
+            f"{' or '.join(known)}."
+        )
 
     @property
     def _offers(self) -> tuple[list[options.Size], list[options.Image]]:
@@ -478,11 +530,15 @@ class LibcloudSpawner(FormerNames, Spawner):
 
     def _check_override(self, override: profiles.Override, where: str) -> profiles.Override:
         same_for_all = {"provider", "profile_list", *(name for one in PROVIDERS.values() for name in one.SETTINGS)}
-        return overrides.check(self, same_for_all, override, where)
+        kept = overrides.check(self, same_for_all, override, where)
+        if "storage_type" in kept:
+            self._check_storage(kept["storage_type"], f"{where}: storage_type")
+        return kept
 
     async def _apply(self, user_options: Any) -> None:
         """Take on what the user chose: first size and image, and then what a profile says otherwise."""
         self._offered = self._offers
+        self._storage_before = self._storage_before or self.storage_type
         choice = options.choose(user_options, *self._offered)
         profile = profiles.choose(user_options, await self._profiles())
         self._choices = {**options.named(choice), **(profile.named if profile else {})}
@@ -512,6 +568,8 @@ class LibcloudSpawner(FormerNames, Spawner):
             None if is_own else userdata.data_folder(self.userdata_template_module),
             self.profile_form_template,
             keeps_files=self._keeps_files,
+            notice="" if self._keeps_files else self._warning,
+            storage=self._provider_class.STORAGE,
         )
 
     @property
@@ -564,10 +622,26 @@ class LibcloudSpawner(FormerNames, Spawner):
         return self.forceuser or naming.account_name(self.username_template, self.user.name, self.user.id)
 
     async def delete_forever(self) -> None:
-        """Take away the home of a user who is deleted, as the node has it; that of a named server is the user's."""
-        if not self.name:
-            observability.tell(self.log, "forget", user=self.user.name)
-            await self._fleet.forget(self.user.name, self._account)
+        """Take away the home of a user or server that is deleted, as the node or the cloud has it."""
+        observability.tell(self.log, "forget", user=self.user.name, server=self.name)
+        whose = (self.user.name, self.name, self._account)
+        if not any(spawner.active for spawner in self.user.spawners.values()):
+            await self._fleet.forget(*whose)
+        elif self.name:
+            # Deleted by itself; or with its user, and then JupyterHub breaks off at the server that runs.
+            entry = inspect(self.orm_spawner)
+            self._fleet.forget_once(lambda: not entry.persistent, *whose)
+        else:
+            raise RuntimeError(f"Nothing of {self._log_name} is taken away: its user has a server that runs.")
+
+    async def rename(self, old_name: str, new_name: str) -> None:
+        """Let a server keep its files under another name. Raises HTTPError if it cannot: then it keeps its name."""
+        observability.tell(self.log, "rename", user=self.user.name, server=old_name, to=new_name)
+        try:
+            await self._fleet.rename(self.user.name, old_name, new_name)
+        except ProviderError as error:
+            message = f"The files of this server cannot go with it: {error}"
+            raise HTTPError(503, message.replace("%", "%%")) from error
 
     async def start(self) -> str:
         """Launch an instance, wait until its server listens, and return its URL.
@@ -585,6 +659,10 @@ class LibcloudSpawner(FormerNames, Spawner):
                 reason="overrides",
                 status_code=500,
             )
+        try:
+            self._check_storage(self.storage_type, "storage_type")
+        except TraitError as error:
+            raise StartRefused(str(error), reason="overrides", status_code=500) from error
         request = self._request()
         self._loop = asyncio.get_running_loop()
         self._is_starting = True
@@ -636,6 +714,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             left = seconds - (time.monotonic() - began)
             instance = await self._fleet.wait_until_ready(instance, left, self._report_change)
             observability.PHASE_SECONDS.labels("answer").observe(time.monotonic() - created)
+            self._fleet.notice_use(instance)
         except ProviderUnreachable as error:
             # Nothing was created, so there is nothing that a stop could wait for.
             self.instance_name = self.request_id = ""
@@ -805,6 +884,14 @@ def _within(guarantee: Any, limit: Any) -> Any:
 def _in_words(request: LaunchRequest) -> str:
     size = options.Size("", "", mem_limit=request.limits.memory_bytes, cpu_limit=request.limits.cpus)
     return options.in_words(size) or "no limits"
+
+
+def _values_of(key: str, nested: Any) -> list[Any]:
+    """What stands under a key, however deep."""
+    if isinstance(nested, Mapping):
+        own = [nested[key]] if key in nested else []
+        return own + [value for inner in nested.values() for value in _values_of(key, inner)]
+    return [value for inner in nested for value in _values_of(key, inner)] if isinstance(nested, list) else []
 
 
 def _url(instance: Instance) -> str:

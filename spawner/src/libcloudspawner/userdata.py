@@ -29,6 +29,8 @@ _FOLDER = "/etc/jupyterhub-singleuser"
 _ENVIRONMENTS = "/opt/jupyterhub-singleuser/environments"
 _SETUP = "/usr/local/libexec/jupyterhub-singleuser-setup"
 _START = "/usr/local/libexec/jupyterhub-singleuser-start"
+_HOME = "/usr/local/libexec/jupyterhub-singleuser-home"
+_HOME_UNIT = "jupyterhub-singleuser-home.service"
 # The other one takes 20 ms of a processor for each start, which fifty starts at once feel.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # Nova takes 64 KiB, encoded.
@@ -42,11 +44,16 @@ _DROPPED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _CHANGES_MEANING = re.compile(r"[\x00-\x1f\x7f$`\\]|^[\s\"']|[\s]$")
 
 
-def render(request: LaunchRequest) -> str:
-    """The user data for ``request``. Raises ProviderError, naming the variable that cannot be passed on."""
+def render(request: LaunchRequest, volume: str = "", *, is_used: bool = False) -> str:
+    """The user data for ``request``, with the home on the volume of this id, if there is one.
+
+    A volume that ``is_used`` is never formatted.
+
+    Raises ProviderError, naming the variable that cannot be passed on.
+    """
     module = str(request.placement.get("userdata_template_module") or OWN_MODULE)
     name = str(request.placement.get("userdata_template_name") or "")
-    text = _from_template(request, module, name) if name else _cloud_config(request)
+    text = _from_template(request, module, name, volume, is_used) if name else _cloud_config(request, volume, is_used)
     if len(base64.b64encode(text.encode())) > _MOST_BYTES:
         raise ProviderError(
             "The machine's user data is larger than a cloud takes (64 KiB, encoded).", reason="userdata"
@@ -92,7 +99,7 @@ def _environment(module: str) -> jinja2.Environment:
     )
 
 
-def _from_template(request: LaunchRequest, module: str, name: str) -> str:
+def _from_template(request: LaunchRequest, module: str, name: str, volume: str, is_used: bool) -> str:
     user = str(request.placement.get("forceuser") or request.user)
     arguments = shlex.join(request.command[1:])
     values = {**request.environment, "the user's name": user, "the server's arguments": arguments}
@@ -106,14 +113,23 @@ def _from_template(request: LaunchRequest, module: str, name: str) -> str:
     _check_names(user, request.environment)
     template = _environment(module).get_template(name)
     try:
-        return template.render(
+        text = template.render(
             jhub_env=dict(request.environment),
             user=user,
             notebookargs=arguments,
+            volume=volume,
+            volume_is_used=is_used,
             user_options_from_form={key: [str(value)] for key, value in request.choices.items()},
         )
     except jinja2.TemplateError as error:
         raise ProviderError(f"The template {name} does not work: {error.message}", reason="userdata") from error
+    if volume not in text:
+        raise ProviderError(
+            f"The template {name} does not use the variable volume, so the machine would not have the files of its "
+            "user.",
+            reason="userdata",
+        )
+    return text
 
 
 def _check_names(account: str, environment: Mapping[str, str]) -> None:
@@ -130,12 +146,12 @@ def _check_names(account: str, environment: Mapping[str, str]) -> None:
             )
 
 
-def _cloud_config(request: LaunchRequest) -> str:
+def _cloud_config(request: LaunchRequest, volume: str, is_used: bool) -> str:
     _check_names(request.account, request.environment)
     unit = f"jupyterhub-singleuser@{request.name}.service"
     path = f"{_ENVIRONMENTS}/default/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     variables = {"PATH": path, "SHELL": "/bin/bash", **request.environment}
-    files: Mapping[str, tuple[str, str]] = {
+    files: dict[str, tuple[str, str]] = {
         f"{_FOLDER}/{request.name}.env": (environment_file(variables), "0400"),
         "/etc/systemd/system/jupyterhub-singleuser@.service": (
             render_shared(
@@ -145,10 +161,13 @@ def _cloud_config(request: LaunchRequest) -> str:
             ),
             "0644",
         ),
-        f"/etc/systemd/system/{unit}.d/instance.conf": (_drop_in(request), "0644"),
+        f"/etc/systemd/system/{unit}.d/instance.conf": (_drop_in(request, volume), "0644"),
         _SETUP: (render_shared("machine-setup.sh"), "0755"),
         _START: (render_shared("machine-start.sh"), "0755"),
     }
+    if volume:
+        files[_HOME] = (render_shared("machine-home.sh"), "0755")
+        files[f"/etc/systemd/system/{_HOME_UNIT}"] = (_home_unit(request, volume, is_used), "0644")
     config: dict[str, Any] = {
         "write_files": [
             {
@@ -161,7 +180,14 @@ def _cloud_config(request: LaunchRequest) -> str:
             for file, (content, mode) in files.items()
         ],
         "runcmd": [
-            [_SETUP, request.account, unit, jupyterhub.__version__, request.environment.get("JUPYTERHUB_API_URL", "")]
+            [
+                _SETUP,
+                request.account,
+                unit,
+                jupyterhub.__version__,
+                request.environment.get("JUPYTERHUB_API_URL", ""),
+                _HOME_UNIT if volume else "",
+            ]
         ],
     }
     return "#cloud-config\n" + str(yaml.dump(config, Dumper=_DUMPER, sort_keys=False, width=4096))
@@ -174,9 +200,30 @@ def environment_file(variables: Mapping[str, str]) -> str:
     )
 
 
-def _drop_in(request: LaunchRequest) -> str:
-    home = f"/home/{request.account}"
+def _home_unit(request: LaunchRequest, volume: str, is_used: bool) -> str:
     lines = [
+        "[Unit]",
+        "Description=Home of the single-user server on its volume",
+        "[Service]",
+        "Type=oneshot",
+        "RemainAfterExit=yes",
+        "StandardOutput=journal+console",
+        "StandardError=journal+console",
+        # A file system that has to be repaired takes its time.
+        "TimeoutStartSec=infinity",
+        f"ExecStart={_HOME} {quoted_word(volume)} {request.account}{' used' if is_used else ''}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _drop_in(request: LaunchRequest, volume: str) -> str:
+    home = f"/home/{request.account}"
+    # Without its volume there is no server, neither now nor when the machine boots again; and it ends before the home
+    # is unmounted.
+    unit = ["[Unit]", f"Requires={_HOME_UNIT}", f"After={_HOME_UNIT}", f"RequiresMountsFor={home}"] if volume else []
+    lines = [
+        *unit,
         "[Service]",
         f"User={request.account}",
         f"WorkingDirectory={home}",

@@ -28,6 +28,8 @@ def refusal(**variables):
         "__hub_ancestor": {"files": []},
         "__hub_found": {"files": []},
         "__hub_former_secrets": {},
+        "__hub_former_config": {},
+        "__hub_former_servers": {},
         "_environment_uv_root": "/opt/jupyterhub-uv",
         "__hub_port": {},
         "__hub_https_ports": {},
@@ -341,9 +343,126 @@ def test_a_hub_that_is_down_is_not_removed_as_long_as_it_may_have_machines(state
 
 def test_machines_that_hold_files_are_destroyed_only_when_that_is_asked_for():
     task = "Refuse to destroy machines that hold the files of their users"
-    running = {"__hub_servers": {"singleusers": [{"user": "ada", "name": "", "state": "started"}]}}
+    running = {
+        "hub_provider": "openstack",
+        "__hub_servers": {"singleusers": [{"user": "ada", "name": "", "state": "started"}]},
+    }
     assert "Servers of ada run on machines" in removal_is_refused(task, **running)
     assert removal_is_refused(task, hub_remove_machines=True, **running) == ""
+    assert removal_is_refused(task, hub_storage_type="volume", **running) == ""
+    trial = [{"display_name": "Trial", "spawner_override": {"storage_type": "home"}}]
+    assert "Servers of ada" in removal_is_refused(task, hub_storage_type="volume", hub_profile_list=trial, **running)
+    # Changed since the last run of the play: the machines are what they were.
+    former = installed(hub_provider="openstack")
+    assert "Servers of ada" in removal_is_refused(task, hub_storage_type="volume", **former, **running)
+
+
+def installed(hub_provider="systemd", hub_storage_type="home", hub_profile_list=(), **_):
+    """What the hub runs with that was set up with these variables, as far as its template says where files are."""
+    lines = [f'c.LibcloudSpawner.provider = "{hub_provider}"']
+    if hub_profile_list:
+        lines.append(f"c.LibcloudSpawner.profile_list = {json.dumps(hub_profile_list, indent=4)}")
+    if hub_provider == "local":
+        lines.append('c.LibcloudSpawner.local_folder = "/run/hub"')
+    else:
+        lines.append(f'c.LibcloudSpawner.storage_type = "{hub_storage_type}"')
+    text = "\n".join(lines)
+    return {"__hub_former_config": {"content": base64.b64encode(text.encode()).decode()}}
+
+
+FACTS = {"ansible_facts": {"default_ipv4": {"address": "10.0.0.1"}}}
+TRIAL = [{"display_name": "Trial", "spawner_override": {"storage_type": "none"}}]
+CLOUD = {"hub_provider": "openstack", "hub_userserver_sizes": ["s"], "hub_userserver_net": "n"}
+VOLUME = {**CLOUD, "hub_storage_type": "volume"}
+
+
+@pytest.mark.parametrize(
+    ("former", "variables", "is_refused"),
+    [
+        (CLOUD, VOLUME, True),
+        ({**VOLUME, "hub_profile_list": TRIAL}, VOLUME, True),
+        ({"hub_storage_type": "none"}, {}, True),
+        (CLOUD, {**VOLUME, "hub_allow_data_loss": "true"}, False),
+        (CLOUD, CLOUD, False),
+        (VOLUME, VOLUME, False),
+        (VOLUME, {**VOLUME, "hub_profile_list": TRIAL}, False),
+        ({}, {}, False),
+        ({"hub_provider": "local"}, {"hub_provider": "local"}, False),
+    ],
+)
+def test_servers_whose_files_go_are_not_taken_for_safe_by_another_storage(former, variables, is_refused):
+    for servers in ({"singleusers": [{"user": "ada", "state": "started"}]}, {"failed": True}):
+        said = refusal(**FACTS, **installed(**former), __hub_former_servers=servers, **variables)
+        assert ("Have these servers stopped first" in said) is is_refused
+        assert ("ada" in said) is (is_refused and "singleusers" in servers)
+    stopped = {"singleusers": [{"user": "ada", "state": "stopped"}]}
+    assert "stopped first" not in refusal(**FACTS, **installed(**former), __hub_former_servers=stopped, **variables)
+
+
+def test_a_machine_of_before_there_were_volumes_has_none():
+    text = base64.b64encode(b'c.LibcloudSpawner.provider = "openstack"').decode()
+    assert "ada" in refusal(
+        **FACTS,
+        __hub_former_config={"content": text},
+        __hub_former_servers={"singleusers": [{"user": "ada", "state": "started"}]},
+        **VOLUME,
+    )
+
+
+def test_volumes_are_deleted_only_when_that_is_asked_for():
+    (block,) = (task for task in load(ROLES / "hub/tasks/remove_volumes.yml") if "block" in task)
+    (delete,) = (task for task in block["block"] if task["name"] == "Delete those that were shown")
+    found = {"__hub_volumes": {"stdout": '[{"id": "v-1"}, {"id": "v-2"}]'}, "__hub_check": {"path": "/tmp/check"}}
+    assert not templar("hub", **found).evaluate_conditional(delete["when"])
+    assert not templar("hub", hub_remove_machines=True, **found).evaluate_conditional(delete["when"])
+    asked = templar("hub", hub_remove_volumes=True, **found)
+    assert asked.evaluate_conditional(delete["when"])
+    assert asked.template(delete["ansible.builtin.command"]["argv"])[-2:] == ["v-1", "v-2"]
+    # Without an id, the command would delete all.
+    none = {"__hub_volumes": {"stdout": "[]"}}
+    assert not templar("hub", hub_remove_volumes=True, **none).evaluate_conditional(delete["when"])
+
+
+def test_volumes_are_deleted_once_the_hub_that_could_make_some_has_stopped():
+    names = [task["name"] for task in load(ROLES / "hub/tasks/remove.yml")]
+    volumes = names.index("Look after the volumes of its machines")
+    gone = names.index("Remove what the hub was installed from and what it kept")
+    assert names.index("Stop the hub and its proxy") < volumes < gone
+
+
+@pytest.mark.parametrize(
+    ("settings", "culls"),
+    [
+        ({"hub_provider": "systemd"}, True),
+        ({"hub_provider": "systemd", "hub_storage_type": "none"}, False),
+        ({"hub_provider": "openstack"}, False),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume"}, True),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume", "hub_profile_list": ["none"]}, False),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume", "hub_profile_list": ["home"]}, False),
+        ({"hub_provider": "openstack", "hub_storage_type": "volume", "hub_profile_list": ["volume"]}, True),
+        ({"hub_provider": "systemd", "hub_profile_list": ["home"]}, True),
+    ],
+    ids=str,
+)
+def test_servers_are_culled_only_where_files_stay(settings, culls):
+    profiles = [
+        {"display_name": "One", "spawner_override": {"storage_type": kind}}
+        for kind in settings.get("hub_profile_list", [])
+    ]
+    known = templar("hub", **{**settings, "hub_profile_list": profiles})
+    assert known.evaluate_conditional(trust_as_template("_hub_culls")) is culls
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"hub_storage_type": "volume"}, "volume is for hub_provider: openstack"),
+        ({"hub_storage_capacity": "much"}, "hub_storage_capacity must be a number with K, M, G or T"),
+        ({"hub_storage_capacity": "10Gi"}, ""),
+    ],
+)
+def test_storage_that_cannot_be_is_refused(settings, said):
+    assert said in refusal(**settings) if said else refusal(**settings) == ""
 
 
 OAUTH = {"client_id": "a", "authorize_url": "b", "token_url": "c", "userdata_url": "d"}

@@ -44,6 +44,7 @@ class LaunchRequest:
 
     ``groups`` are the hub's groups that the user is in; ``placement`` holds what only some providers know, such as a
     network; ``choices`` is what the user sent, checked.
+    ``is_wanted`` says, to any thread, whether somebody still waits for it; a creation that waits has to ask.
     ``report`` takes a percentage and a sentence for the user, and may be called from any thread.
     """
 
@@ -62,6 +63,7 @@ class LaunchRequest:
     groups: tuple[str, ...] = ()
     placement: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    is_wanted: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
     report: Callable[[int, str], None] = field(default=lambda percent, message: None, repr=False, compare=False)
 
 
@@ -71,7 +73,8 @@ class Instance:
 
     ``id`` is the provider's own name for it; ``address`` is empty until it has one. ``owns_port`` is true when whatever
     answers at ``address`` and ``port`` can only be this server. ``detail`` says why an instance stopped or failed.
-    ``cpu_seconds`` is what its processes have used, where that is counted.
+    ``cpu_seconds`` is what its processes have used, where that is counted. ``volume`` is the id of the volume that
+    holds its home, if one does; it outlives the instance.
     """
 
     id: str
@@ -86,6 +89,7 @@ class Instance:
     exit_status: int = 0
     detail: str = ""
     cpu_seconds: float | None = field(default=None, compare=False)
+    volume: str = ""
 
 
 class ProviderError(Exception):
@@ -122,13 +126,17 @@ class Provider(ABC):
     BIND_ADDRESS: ClassVar[str] = "127.0.0.1"
     PORT: ClassVar[int] = 0
     ACCOUNT: ClassVar[str] = "jupyter-{USERNAME}"
-    # Whether what users write is there again at the next start.
-    KEEPS_FILES: ClassVar[bool] = True
+    # The types of storage that it has, and whether what users write there is there again at the next start.
+    STORAGE: ClassVar[Mapping[str, bool]] = {"home": True}
     # What is kept for a server unless the administrator says otherwise; nothing where a size has what it has.
     MEMORY_GUARANTEE_BYTES: ClassVar[int | None] = None
     # A listing this old, in seconds, will do for an instance that runs, and for one that is being started.
     POLL_LISTING_SECONDS: ClassVar[float] = 5.0
     WATCH_LISTING_SECONDS: ClassVar[float] = 1.0
+
+    def may_wait(self, request: LaunchRequest) -> bool:
+        """Whether the creation may have to wait for something, and so must not keep others from theirs."""
+        return False
 
     @abstractmethod
     def create(self, request: LaunchRequest) -> Instance:
@@ -149,8 +157,21 @@ class Provider(ABC):
     def destroy(self, instance: Instance) -> None:
         """Stop an instance and remove what belongs to it; it is no error if it is gone, and it may take a while."""
 
-    def forget(self, user: str, account: str) -> None:  # noqa: B027 - most keep nothing
-        """Take away what is kept of a user whom an administrator has deleted, as the node or the cloud has it."""
+    def notice_use(self, instance: Instance) -> None:  # noqa: B027 - most need not know
+        """The server of ``instance`` has answered, so from now on there may be files of its user."""
+
+    def forget(self, user: str, server: str, account: str) -> None:  # noqa: B027 - most keep nothing
+        """Take away what is kept of a server that was deleted, alone or with its user, as the node or the cloud has it.
+
+        ``server`` is empty for the default server, which goes with its user only, and so with what is the user's own.
+        What is kept for each server is taken away one by one.
+        """
+
+    def rename(self, user: str, old: str, new: str) -> None:  # noqa: B027 - most keep nothing for a server alone
+        """Let what is kept of the user's server ``old`` be that of the server ``new``."""
+
+    def tidy(self) -> None:  # noqa: B027 - most keep nothing
+        """Take away what was kept for a time that is over."""
 
     @abstractmethod
     def log(self, instance: Instance, lines: int) -> Sequence[str]:

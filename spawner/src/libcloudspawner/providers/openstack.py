@@ -7,10 +7,11 @@ import base64
 import concurrent.futures
 import contextlib
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import libcloud.security
 import requests
@@ -26,18 +27,21 @@ from .. import userdata
 from ..observability import CALLS
 from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 from .openstack_credentials import driver_parameters
+from .openstack_volumes import NO_SERVICE, SERVICE_TYPES, Volumes, gibibytes
 
 T = TypeVar("T")
 
 _TIMEOUT_SECONDS = 20
 _CATALOGUE_SECONDS = 600.0
-_THROTTLED = (413, 429)
+_REFUSES = re.compile(r"quota|larger than|LimitExceeded|ExceedsLimit", re.IGNORECASE)
 _THROTTLED_TRIES = 6
 _THROTTLED_SECONDS = 30.0
+# Nova itself waits a minute, and then pulls the plug.
+_SHUTDOWN_SECONDS = 90.0
 
 # Marks of a machine. Whoever is inside the machine can read them.
-_HUB, _USER, _SERVER, _NAME, _REQUEST, _NETWORK, _PORT = (
-    f"libcloudspawner-{word}" for word in ("hub", "user", "server", "name", "request", "network", "port")
+_HUB, _USER, _SERVER, _NAME, _REQUEST, _NETWORK, _PORT, _VOLUME = (
+    f"libcloudspawner-{word}" for word in ("hub", "user", "server", "name", "request", "network", "port", "volume")
 )
 
 _STATES = {
@@ -70,7 +74,7 @@ _ENTRIES: dict[str, Callable[[Any], Iterable[Any]]] = {
 class OpenStackProvider(Provider):
     """Machines that carry this hub's mark in their metadata, from their creation on."""
 
-    SETTINGS = ("hub_id", "libcloud_driver_params", "cloud_name", "cloud_config_file")
+    SETTINGS = ("hub_id", "libcloud_driver_params", "cloud_name", "cloud_config_file", "volume_retention_days")
     REQUIRED = ("userserver_sizes", "userserver_images")
     PLACEMENT = (
         "forceuser",
@@ -79,13 +83,17 @@ class OpenStackProvider(Provider):
         "userserver_security_groups",
         "userserver_availability_zone",
         "userserver_config_drive",
+        "storage_type",
+        "storage_capacity",
+        "storage_volume_type",
         "userdata_template_module",
         "userdata_template_name",
     )
     BIND_ADDRESS = "0.0.0.0"
     PORT = 8000
     ACCOUNT = "{USERNAME}"
-    KEEPS_FILES = False
+    # What is on the disk of a machine ends with it.
+    STORAGE: ClassVar[Mapping[str, bool]] = {"home": False, "none": False, "volume": True}
     POLL_LISTING_SECONDS = 10.0
     WATCH_LISTING_SECONDS = 2.0
 
@@ -95,6 +103,7 @@ class OpenStackProvider(Provider):
         libcloud_driver_params: Mapping[str, Any],
         cloud_name: str = "",
         cloud_config_file: str = "",
+        volume_retention_days: int = -1,
     ) -> None:
         self._hub = hub_id
         self._parameters, certificates = driver_parameters(libcloud_driver_params, cloud_name, cloud_config_file)
@@ -105,6 +114,13 @@ class OpenStackProvider(Provider):
         self._threads = threading.local()
         self._catalogue = _Catalogue()
         self._preparing = threading.Lock()
+        self._retention_days = volume_retention_days
+        self._volumes = Volumes(hub_id, self._call, self._holder)
+        # Since when machines are being shut down.
+        self._shutdowns: dict[str, float] = {}
+
+    def may_wait(self, request: LaunchRequest) -> bool:
+        return request.placement.get("storage_type") == "volume"
 
     def create(self, request: LaunchRequest) -> Instance:
         placement = request.placement
@@ -125,7 +141,6 @@ class OpenStackProvider(Provider):
                 _NETWORK: str(placement.get("userserver_net", "")),
                 _PORT: str(request.port),
             },
-            "user_data": base64.b64encode(userdata.render(request).encode()).decode(),
             "config_drive": bool(placement.get("userserver_config_drive")),
         }
         if network := placement.get("userserver_net"):
@@ -137,6 +152,18 @@ class OpenStackProvider(Provider):
             server["security_groups"] = [{"name": name} for name in groups]
         if zone := placement.get("userserver_availability_zone"):
             server["availability_zone"] = zone
+        volume, is_used = "", False
+        if placement.get("storage_type") == "volume":
+            capacity = gibibytes(placement["storage_capacity"])
+            # Administrators may write a host behind a colon.
+            zone_of_volume = str(zone or "").partition(":")[0]
+            kind = placement.get("storage_volume_type", "")
+            obtained = self._volumes.obtain(request, capacity, kind, zone_of_volume)
+            volume, is_used = obtained.id, obtained.is_used
+            server["metadata"][_VOLUME] = volume
+            server["block_device_mapping_v2"] = _disks(image, volume)
+            request.report(28, "Your files are ready.")
+        server["user_data"] = base64.b64encode(userdata.render(request, volume, is_used=is_used).encode()).decode()
 
         # The driver's own create_node looks at the machine once more, and forgets that it exists when that fails.
         answer = self._call(
@@ -158,6 +185,7 @@ class OpenStackProvider(Provider):
             state=State.STARTING,
             address="",
             port=request.port,
+            volume=volume,
         )
 
     def list(self) -> list[Instance]:
@@ -173,11 +201,83 @@ class OpenStackProvider(Provider):
         return self._instance(node)
 
     def destroy(self, instance: Instance) -> None:
+        if instance.volume and self._is_shutting_down(instance):
+            return
+        self._shutdowns.pop(instance.id, None)
+
         def delete(driver: OpenStack_2_NodeDriver) -> None:
             with _gone_is_fine():
                 driver.connection.request(f"/servers/{instance.id}", method="DELETE")
 
         self._call("destroy", delete, changes=True)
+
+    def _is_shutting_down(self, instance: Instance) -> bool:
+        """Whether a machine is about to end by itself, and so to write what it has in memory.
+
+        Its deletion is like pulling the plug, which a volume that stays must not suffer. Nova detaches it by then.
+        """
+        is_first_look = instance.id not in self._shutdowns
+        began = self._shutdowns.setdefault(instance.id, time.monotonic())
+        if instance.state is State.STARTING:
+            # What is known of it may be old, and by now it may be making a file system.
+            return is_first_look
+        if time.monotonic() - began > _SHUTDOWN_SECONDS or instance.state not in (State.RUNNING, State.STOPPING):
+            return False
+
+        def stop(driver: OpenStack_2_NodeDriver) -> None:
+            driver.connection.request(f"/servers/{instance.id}/action", method="POST", data={"os-stop": None})
+
+        if instance.state is State.RUNNING:
+            try:
+                self._call("shut-down", stop, changes=True)
+            except ProviderError as error:
+                # It is gone, or in a state in which it cannot be shut down: the next listing tells.
+                if error.reason not in ("cloud-404", "cloud-409"):
+                    raise
+        return True
+
+    def notice_use(self, instance: Instance) -> None:
+        if instance.volume:
+            self._volumes.notice_use(instance.volume)
+
+    def forget(self, user: str, server: str, account: str) -> None:
+        if self._retention_days < 0:
+            return
+        try:
+            self._volumes.forget(user, server)
+        except ProviderError as error:
+            if error.reason == NO_SERVICE:
+                raise
+            # Whatever it is: unmarked, it would be that of who comes next by this name.
+            raise ProviderUnreachable(f"the cloud does not have its volume marked as deleted yet. {error}") from error
+        with contextlib.suppress(ProviderError):
+            self.tidy()  # else it is done later
+
+    def rename(self, user: str, old: str, new: str) -> None:
+        try:
+            self._volumes.rename(user, old, new)
+        except ProviderError as error:
+            if error.reason != NO_SERVICE:
+                raise
+
+    def tidy(self) -> None:
+        if self._retention_days >= 0:
+            self._volumes.tidy(self._retention_days)
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes that this hub has made for its users."""
+        return self._volumes
+
+    def _holder(self, machine_id: str, request: LaunchRequest) -> tuple[str, bool]:
+        """What a machine is called that holds a volume, and whether to wait for its end."""
+        node = self._call("get", lambda driver: driver.ex_get_node_details(machine_id))
+        if node is None:
+            # Mostly it has just been deleted.
+            return f"the machine {machine_id}, which the hub cannot see", True
+        marks = node.extra["metadata"]
+        is_same = self._is_own(node) and (marks.get(_USER), marks.get(_SERVER)) == (request.user, request.server)
+        return f"the machine {node.name} ({node.id})", is_same
 
     def log(self, instance: Instance, lines: int) -> Sequence[str]:
         def console(driver: OpenStack_2_NodeDriver) -> str:
@@ -217,7 +317,7 @@ class OpenStackProvider(Provider):
     def _instance(self, node: Node) -> Instance:
         marks, fault = node.extra["metadata"], node.extra.get("fault") or {}
         state = _STATES.get(_status(node), State.PAUSED)
-        if node.extra.get("task_state") == "deleting":
+        if node.extra.get("task_state") in ("deleting", "powering-off"):
             state = State.STOPPING
         address = _address(node.extra["addresses"], marks.get(_NETWORK, ""))
         return Instance(
@@ -232,6 +332,7 @@ class OpenStackProvider(Provider):
             owns_port=bool(address) and state is not State.STOPPING,
             exit_status=1 if state is State.FAILED else 0,
             detail=str(fault.get("message") or _status(node)),
+            volume=marks.get(_VOLUME, ""),
         )
 
     def _prepare(self, kinds: Sequence[str]) -> None:
@@ -267,6 +368,7 @@ class OpenStackProvider(Provider):
             driver = self._new_driver()
             for connection in (driver.connection, driver.image_connection, driver.network_connection):
                 self._session.lend(connection)
+            self._session.lend(driver.volumev3_connection, SERVICE_TYPES)
             self._threads.driver = driver
         return self._threads.driver
 
@@ -292,7 +394,7 @@ class OpenStackProvider(Provider):
                 if error.code == 401 and renewals:
                     renewals -= 1
                     self._session.discard(token)
-                elif error.code in _THROTTLED and attempt < _THROTTLED_TRIES - 1:
+                elif _is_throttled(error) and attempt < _THROTTLED_TRIES - 1:
                     wait = _asked_wait(error) or 2**attempt * random.uniform(0.5, 1)
                     time.sleep(min(wait, _THROTTLED_SECONDS))
                 else:
@@ -345,17 +447,30 @@ class _Session:
         with self._lock:
             self._is_refused |= self._identity.auth_token == refused_token
 
-    def lend(self, connection: OpenStackBaseConnection) -> None:
-        """Let a connection use this session instead of one of its own."""
+    def lend(self, connection: OpenStackBaseConnection, service_types: Sequence[str] = ()) -> None:
+        """Let a connection use this session instead of one of its own; of a service that has several names, all."""
 
         def populate() -> None:
             connection.auth_token = self.refresh()
             connection.service_catalog = self._services
-            connection._set_up_connection_info(url=connection.get_endpoint())
+            url = self._endpoint(connection, service_types) if service_types else connection.get_endpoint()
+            connection._set_up_connection_info(url=url)
 
         connection._populate_hosts_and_request_paths = populate
         # What Libcloud clears after a 401 is not the token of everybody.
         connection._ex_force_auth_token = ""
+
+    def _endpoint(self, connection: OpenStackBaseConnection, service_types: Sequence[str]) -> str:
+        assert self._services is not None
+        region = connection._ex_force_service_region or connection.service_region
+        for service_type in service_types:
+            with contextlib.suppress(LibcloudError):
+                return str(self._services.get_endpoint(service_type=service_type, region=region).url)
+        raise ProviderError(
+            f"The cloud offers no volumes (Cinder) in the region {region}. An administrator has to choose another "
+            "storage_type.",
+            reason=NO_SERVICE,
+        )
 
 
 class _Catalogue:
@@ -396,6 +511,27 @@ class _Catalogue:
         return {name for name, ids in self._known[what][1].items() if ids != [name]}
 
 
+def _disks(image: str, volume: str) -> Sequence[Mapping[str, Any]]:
+    """The disks of a machine: a copy of the image, which ends with it, and a volume, which does not."""
+    # Part of the request that makes the machine, so Nova lets no two machines have the volume.
+    return [
+        {
+            "boot_index": 0,
+            "source_type": "image",
+            "destination_type": "local",
+            "uuid": image,
+            "delete_on_termination": True,
+        },
+        {
+            "boot_index": -1,
+            "source_type": "volume",
+            "destination_type": "volume",
+            "uuid": volume,
+            "delete_on_termination": False,
+        },
+    ]
+
+
 @contextlib.contextmanager
 def _gone_is_fine() -> Any:
     try:
@@ -418,6 +554,11 @@ def _address(networks: Mapping[str, Sequence[Mapping[str, Any]]], wanted: str) -
         entries, key=lambda entry: (entry.get("OS-EXT-IPS:type") == "floating", entry.get("version", 4))
     )
     return str(by_preference[0]["addr"]) if by_preference else ""
+
+
+def _is_throttled(error: BaseHTTPError) -> bool:
+    # Cinder tells of a quota, and of a volume that is too large, with a number that once meant throttling.
+    return error.code == 429 or (error.code == 413 and not _REFUSES.search(_in_words(error)))
 
 
 def _asked_wait(error: BaseHTTPError) -> float:
@@ -444,9 +585,9 @@ def _refusal(error: BaseHTTPError, changes: bool) -> ProviderError:
         if changes:
             return OutcomeUnknown(f"The cloud failed: {words}")
         return ProviderUnreachable(f"The cloud failed: {words}")
-    if error.code in _THROTTLED:
+    if _is_throttled(error):
         return ProviderError("The cloud is asked too often; it refuses to answer for now.", reason="throttled")
-    reason = "quota" if error.code == 403 and "quota" in words.lower() else f"cloud-{error.code}"
+    reason = "quota" if error.code in (403, 413) and "quota" in words.lower() else f"cloud-{error.code}"
     return ProviderError(f"The cloud refused: {words}", reason=reason)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ..observability import CALLS
 from .base import Instance, LaunchRequest, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
@@ -33,6 +33,7 @@ class SystemdProvider(Provider):
         "user_workingdir",
         "storage_type",
     )
+    STORAGE: ClassVar[Mapping[str, bool]] = {"home": True, "none": False}
     MEMORY_GUARANTEE_BYTES = 1024**3
 
     def __init__(self, hub_id: str, control_socket: str) -> None:
@@ -72,8 +73,10 @@ class SystemdProvider(Provider):
     def destroy(self, instance: Instance) -> None:
         self._ask(lambda answer: None, action="stop", instance=instance.name, request=instance.request_id)
 
-    def forget(self, user: str, account: str) -> None:
-        self._ask(lambda answer: None, action="forget", user=user, account=account)
+    def forget(self, user: str, server: str, account: str) -> None:
+        # The home is the user's, whatever servers there are.
+        if not server:
+            self._ask(lambda answer: None, action="forget", user=user, account=account)
 
     def log(self, instance: Instance, lines: int) -> Sequence[str]:
         return self._ask(
