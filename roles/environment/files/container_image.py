@@ -11,8 +11,8 @@ from pathlib import Path
 
 from walled import ProgramError, run
 
-# Podman with a store of its own, see the role environment.
-PODMAN = Path("/opt/jupyterhub-singleuser/podman")
+# With a store of its own, see the role environment.
+PODMAN = Path("podman")
 NOTE = "container.json"
 # What an image must not be able to do when it is looked into.
 BARE = ("--rm", "--network=host", "--read-only", "--user=65534:65534", "--cap-drop=all")
@@ -41,6 +41,11 @@ class ContainerImage:
     # Of Python, such as 3.11, and the folder that jupyterhub-singleuser lies in.
     version: str
     programs: str
+
+
+def podman_of(root: Path) -> Path:
+    """That of the hub whose environments lie in a folder."""
+    return root.parent / "podman"
 
 
 def read_note(environment: Path) -> ContainerImage | None:

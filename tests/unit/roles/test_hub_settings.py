@@ -32,6 +32,7 @@ def refusal(**variables):
         "__hub_port": {},
         "__hub_https_ports": {},
         "__hub_nodejs": {},
+        "__hub_of_others": {"stdout_lines": []},
         "_hub_nodejs_minimum": "18",
     }
     defaults = {"hub_admin_users": ["ada"], "groups": {}, "inventory_hostname": "hub", **found}
