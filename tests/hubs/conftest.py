@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hub import Hub, hub_address
 from playbook import ROOT, run_playbook
+from two_hubs import HUBS, NAME
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
     from testinfra.host import Host
-
-NAME = "jupyter.example.test"
-HUBS = ("physics", "chemistry")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +41,7 @@ def play() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a playbook by its name on the hub of a name, as converge.yml does."""
 
     def run(name: str, playbook: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        common = ("--extra-vars", f"@{ROOT}/molecule/hubs/variables.yml")
+        common = ("--extra-vars", f"@{ROOT}/molecule/hubs/vars/tests.yml")
         inventory = str(ROOT / "inventories/hubs" / name)
         # What stands last wins.
         return run_playbook(inventory, playbook, *common, "--extra-vars", json.dumps(variables), *arguments)

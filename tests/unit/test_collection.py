@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-INVENTORIES = sorted(path.parent for path in (ROOT / "inventories").glob("*/hosts.yml"))
+INVENTORIES = sorted(path.parent for path in (ROOT / "inventories").glob("**/hosts.yml"))
 
 
 def run(*command, cwd, collections):

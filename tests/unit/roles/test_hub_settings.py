@@ -40,12 +40,12 @@ def refusal(**variables):
     return said_by(checks, templar("hub", **{**defaults, **of_task, **variables}))
 
 
-def refusal_of_host(facts, names=NAMES):
+def refusal_of_host(facts, names=NAMES, **variables):
     """What the checks of every host say to one with these facts and names; empty if none refuses it."""
     platform = {"distribution": "Debian", "distribution_version": "12", "distribution_major_version": "12"}
     good = {**platform, "service_mgr": "systemd", "systemd": {"version": 252}, "python": {"version_info": [3, 11, 2]}}
     checks, of_task = problem_checks("environment", "problems")
-    known = {"inventory_hostname": "hub", "__environment_names": {"stdout": names}, **of_task}
+    known = {"inventory_hostname": "hub", "__environment_names": {"stdout": names}, **of_task, **variables}
     return said_by(checks, templar("environment", ansible_facts={**good, **facts}, **known))
 
 
@@ -496,3 +496,97 @@ def test_a_certificate_with_the_key_of_another_is_refused(tmp_path):
     _, key = self_signed(tmp_path, "other")
     assert "is the key of another certificate" in refusal_of_certificate(own, key)
     assert "is no key in PEM" in refusal_of_certificate(own, own)
+
+
+PHYSICS = {"hub_name": "physics", "hub_base_url": "/physics/", "hub_http_port": 8010}
+
+
+def value(expression, **variables):
+    return templar("hub", **variables).template(trust_as_template(f"{{{{ {expression} }}}}"))
+
+
+def test_all_that_a_named_hub_has_on_its_host_bears_its_name():
+    config = configuration(SHARED, **PHYSICS)
+    config.merge(configuration(SECRET, **PHYSICS))
+    assert config.LibcloudSpawner.hub_id == "jupyterhub-physics"
+    assert config.LibcloudSpawner.control_socket == "/run/jupyterhub-physics-singleuserctl.sock"
+    assert config.LibcloudSpawner.username_template == "physics-{USERNAME}"
+    assert config.JupyterHub.db_url == "sqlite:////var/lib/jupyterhub-physics/jupyterhub.sqlite"
+    assert config.JupyterHub.bind_url == "http://:8010/physics/"
+    assert config.JupyterHub.hub_connect_url == config.JupyterHub.hub_bind_url == "http://127.0.0.1:8091"
+    assert config.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8011"
+    for name, folder in (("_hub_etc", "/etc"), ("_hub_root", "/opt"), ("hub_backup_folder", "/var/backups")):
+        assert value(name, **PHYSICS) == f"{folder}/jupyterhub-physics"
+    assert refusal(**PHYSICS) == ""
+
+
+def test_a_hub_without_a_name_has_the_names_and_ports_that_it_always_had():
+    public = configuration(SHARED, hub_http_port=80)
+    assert "hub_id" not in public.LibcloudSpawner
+    assert "control_socket" not in public.LibcloudSpawner
+    assert public.LibcloudSpawner.username_template == "jupyter-{USERNAME}"
+    assert public.JupyterHub.hub_bind_url == "http://127.0.0.1:8081"
+    assert public.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8001"
+    assert value("hub_backup_folder") == "/var/backups/jupyterhub"
+    assert value("hub_pam_service") == "jupyterhub"
+    assert value("_hub_https_mark") == "/etc/jupyterhub/Caddyfile"
+
+
+OF_CHEMISTRY = [
+    f"/etc/jupyterhub-chemistry/jupyterhub_config.py:c.{setting} = {json.dumps(url)}"
+    for setting, url in {
+        "JupyterHub.bind_url": "http://127.0.0.1:8020/chemistry/",
+        "JupyterHub.public_url": "https://hub.example.org/chemistry/",
+        "JupyterHub.hub_bind_url": "http://[fd00::1]:8101",
+        "ConfigurableHTTPProxy.api_url": "http://127.0.0.1:8021",
+    }.items()
+]
+HTTPS = {"hub_https": "letsencrypt", "hub_https_hosts": ["hub.example.org"]}
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, ""),
+        (HTTPS, ""),
+        (
+            {"hub_http_port": 8020},
+            "jupyterhub-physics wants ports that other hubs of hub have: jupyterhub-chemistry has 8020",
+        ),
+        ({"hub_connect_url": "http://127.0.0.1:8021"}, "jupyterhub-chemistry has 8021"),
+        ({"hub_http_port": 8101}, "jupyterhub-chemistry has 8101"),
+        ({"hub_base_url": "/chemistry/"}, "wants the hub_base_url /chemistry/ of jupyterhub-chemistry"),
+        ({**HTTPS, "hub_https_hosts": ["other.example.org"]}, "and another hub of hub has hub.example.org"),
+        ({"hub_name": "chemistry", "hub_base_url": "/chemistry/"}, ""),
+        ({"hub_http_port": 80}, "needs one above 1023"),
+    ],
+)
+def test_what_another_hub_of_the_host_has_is_refused_by_both_names(variables, words):
+    said = refusal(**{**PHYSICS, **variables}, __hub_of_others={"stdout_lines": OF_CHEMISTRY})
+    assert (words in said) if words else said == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "is_refused"),
+    [
+        ("physics", "/etc/jupyterhub/Caddyfile", True),
+        ("physics", "/etc/jupyterhub-https/Caddyfile", False),
+        ("", "/etc/jupyterhub-https/Caddyfile", True),
+        ("", "/etc/jupyterhub/Caddyfile", False),
+    ],
+)
+def test_a_hub_without_a_name_shares_no_caddy(name, other, is_refused):
+    said = refusal(**HTTPS, hub_name=name, __hub_of_others={"stdout_lines": [other]})
+    assert ("as " + other + " has it" in said) == is_refused
+    assert bool(said) == is_refused
+
+
+@pytest.mark.parametrize("name", ["Physics", "physics-2", "2physics", "p" * 13, "proxy", "uv", "jupyter"])
+def test_a_name_that_others_could_be_taken_for_is_refused(name):
+    assert "hub_name must be at most 12 small letters and digits" in refusal_of_host({}, "", hub_name=name)
+
+
+def test_a_name_whose_group_the_users_of_another_hub_have_is_refused():
+    noted = "/var/lib/jupyterhub-singleuser/made-shared:group jupyterhub-physics"
+    assert "is that of a folder that users of another hub share" in refusal_of_host({}, noted, hub_name="physics")
+    assert refusal_of_host({}, "", hub_name="physics") == ""

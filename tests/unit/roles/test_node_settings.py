@@ -149,3 +149,35 @@ def test_a_shared_folder_whose_name_makes_no_group_is_refused(name):
 def test_a_root_of_shared_folders_that_holds_something_else_is_refused(root):
     assert f"and is {root}." in refusal(node_shared_root=root).replace("\n", " ")
     assert refusal(node_shared_root="/srv/shared", node_shared_folders=[{"name": "class-7"}]) == ""
+
+
+def test_a_shared_folder_of_a_named_hub_has_a_name_that_leaves_room_for_the_hubs():
+    def said(folder):
+        return refusal(hub_name="physics", node_shared_folders=[{"name": folder}])
+
+    assert said("lab-1234") == ""
+    assert "at most 8 small letters" in said("lab-12345")
+    assert len("jupyterhub_physics-lab-1234-read") == 32
+
+
+def test_a_shared_folder_does_not_take_the_group_of_another_hub():
+    found = {"stdout": "jupyterhub-physics:x:997:996::/var/lib/jupyterhub-physics:/usr/sbin/nologin"}
+    said = refusal(node_shared_folders=[{"name": "physics"}], __node_hubs=found, inventory_hostname="node")
+    assert "those of other hubs of node: jupyterhub-physics." in said
+
+
+def test_names_of_a_named_hub_are_no_parts_of_those_of_others():
+    known = templar("node", hub_name="physics")
+    for name, value in {
+        "_node_slice": "jupyterhub_physics-singleuser.slice",
+        "_node_control_socket": "/run/jupyterhub-physics-singleuserctl.sock",
+        "node_account_prefix": "physics-",
+        "node_data_root": "/data-physics",
+        "node_shared_root": "/srv/shared-physics",
+    }.items():
+        assert known.template(trust(f"{{{{ {name} }}}}")) == value
+    assert templar("node").template(trust("{{ node_data_root }} {{ node_shared_root }} {{ _node_slice }}")) == (
+        "/data /srv/shared jupyterhub-singleuser.slice"
+    )
+    memory = known.template(trust("{{ _node_running | last }}"))
+    assert memory == r"run-jupyterhub\x2dphysics\x2dsingleuser-homes-*.mount"
