@@ -66,7 +66,7 @@ def test_a_password_of_one_hub_is_none_of_the_other():
 
 def test_a_path_without_its_slash_leads_to_the_hub_and_a_path_of_no_hub_nowhere():
     assert requests.get(f"https://{NAME}/physics", timeout=60).url.startswith(f"https://{NAME}/physics/hub/login")
-    assert "login" not in requests.get(f"https://{NAME}/biology/hub/login", timeout=60).text
+    assert requests.get(f"https://{NAME}/biology/hub/login", timeout=60).status_code == 404
 
 
 def test_a_user_of_both_has_an_instance_at_each_at_the_same_time(host, hubs):
@@ -205,7 +205,7 @@ def test_the_teardown_of_one_hub_leaves_the_other_with_its_users(host, hubs, pla
     write_file(hubs["chemistry"], "and here")
     hubs["chemistry"].start("bob")
     hubs["chemistry"].stop("bob")
-    assert requests.get(f"https://{NAME}/physics/hub/login", timeout=60).text == ""
+    assert requests.get(f"https://{NAME}/physics/hub/login", timeout=60).status_code == 404
     left = host.check_output("find / -xdev -name '*physics*' -not -path '/proc/*' -not -path '/tmp/*' -print")
     assert set(left.splitlines()) <= {"/var/backups/jupyterhub-physics"}, left
     assert "physics" not in host.check_output("getent passwd; getent group; systemctl list-units --all 'jupyterhub*'")
