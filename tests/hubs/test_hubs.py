@@ -128,7 +128,7 @@ def test_neither_a_hub_nor_its_users_read_files_of_the_other(host, name):
         f"/etc/jupyterhub-{other}/secrets/secret_config.py",
         f"/etc/jupyterhub-{other}-singleuser/{USER}.env",
         f"/run/jupyterhub-{other}-singleuser/{USER}.json",
-        f"/var/lib/jupyterhub-{other}/jupyterhub.sqlite",
+        f"/var/lib/jupyterhub-{other}/jupyterhub_cookie_secret",
         f"/home/{other}-{USER}/note.txt",
     ]
     for path in secrets:
@@ -138,6 +138,14 @@ def test_neither_a_hub_nor_its_users_read_files_of_the_other(host, name):
             assert "Permission denied" in read.stderr, (account, path)
     pid = host.check_output("systemctl show --property=MainPID --value jupyterhub-%s.service", other)
     assert host.run("runuser --user=%s -- cat /proc/%s/environ", f"jupyterhub-{name}", pid).failed
+
+
+@pytest.mark.parametrize("name", HUBS)
+def test_the_database_of_a_hub_is_closed_to_the_other(host, name):
+    ask = "cd / && runuser --user=%s -- psql --no-psqlrc --tuples-only --no-align --dbname=%s --command='TABLE users'"
+    assert USER in host.check_output(ask, f"jupyterhub-{name}", f"jupyterhub-{name}")
+    refused = host.run(ask, f"jupyterhub-{name}", f"jupyterhub-{other_of(name)}")
+    assert "permission denied for database" in refused.stderr
 
 
 def test_a_token_of_one_hub_is_none_of_the_other(hubs):
@@ -206,6 +214,9 @@ def test_the_teardown_of_one_hub_leaves_the_other_with_its_users(host, hubs, pla
     hubs["chemistry"].start("bob")
     hubs["chemistry"].stop("bob")
     assert requests.get(f"https://{NAME}/physics/hub/login", timeout=60).status_code == 404
+    databases = host.check_output("cd / && runuser --user=postgres -- psql --list")
+    assert "jupyterhub-chemistry" in databases
+    assert "physics" not in databases
     left = host.check_output("find / -xdev -name '*physics*' -not -path '/proc/*' -not -path '/tmp/*' -print")
     assert set(left.splitlines()) <= {"/var/backups/jupyterhub-physics"}, left
     assert "physics" not in host.check_output("getent passwd; getent group; systemctl list-units --all 'jupyterhub*'")
@@ -227,4 +238,5 @@ def test_with_the_last_hub_all_goes_that_both_were_installed_with(host, play):
     ), left
     assert not host.package("nodejs").is_installed
     assert not host.package("caddy").is_installed
+    assert not host.package("postgresql").is_installed
     assert not host.socket("tcp://443").is_listening
