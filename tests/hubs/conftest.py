@@ -41,7 +41,12 @@ def play() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a playbook by its name on the hub of a name, as converge.yml does."""
 
     def run(name: str, playbook: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        common = ("--extra-vars", f"@{ROOT}/molecule/hubs/vars/tests.yml")
+        common = (
+            "--inventory",
+            f"{ROOT}/molecule/hubs/inventory",
+            "--extra-vars",
+            f"@{ROOT}/molecule/hubs/vars/tests.yml",
+        )
         inventory = str(ROOT / "inventories/hubs" / name)
         # What stands last wins.
         return run_playbook(inventory, playbook, *common, "--extra-vars", json.dumps(variables), *arguments)
