@@ -581,9 +581,41 @@ def test_a_hub_without_a_name_shares_no_caddy(name, other, is_refused):
     assert bool(said) == is_refused
 
 
-@pytest.mark.parametrize("name", ["Physics", "physics-2", "2physics", "p" * 13, "proxy", "uv", "jupyter"])
+MISNAMED = ["Physics", "physics-2", "2physics", "p" * 13, "proxy", "uv", "jupyter", "jupyterhub", "systemd", "singleuser"]
+
+
+@pytest.mark.parametrize("name", MISNAMED)
 def test_a_name_that_others_could_be_taken_for_is_refused(name):
     assert "hub_name must be at most 12 small letters and digits" in refusal_of_host({}, "", hub_name=name)
+
+
+@pytest.mark.parametrize(("role", "file"), [("hub", "remove"), ("hub", "restore"), ("node", "remove")])
+@pytest.mark.parametrize("name", MISNAMED)
+def test_nothing_is_removed_or_restored_by_a_name_that_others_could_be_taken_for(name, role, file):
+    first = load(ROLES / role / "tasks" / f"{file}.yml")[0]
+    assert first["ansible.builtin.import_role"] == {
+        "name": "libcloudspawner.jupyterhub.environment",
+        "tasks_from": "name",
+    }
+    (task,) = load(ROLES / "environment/tasks/name.yml")
+    check = task["ansible.builtin.assert"]
+    known = templar("environment", hub_name=name)
+    assert not all(map(known.evaluate_conditional, check["that"]))
+    assert known.template(check["fail_msg"]).endswith(f"but is {name}. Nothing was changed.")
+    for good in ({"hub_name": "physics"}, {"hub_name": ""}, {}):
+        assert all(map(templar("environment", **good).evaluate_conditional, check["that"]))
+
+
+def test_a_teardown_by_a_name_that_nothing_has_is_refused_before_anything_is_removed():
+    (play,) = load(ROOT / "playbooks/teardown.yml")
+    names = [task["name"] for task in play["tasks"]]
+    assert names.index("Refuse to remove a hub that is not there") < names.index("Remove the hub")
+    (task,) = (task for task in play["tasks"] if task["name"] == "Refuse to remove a hub that is not there")
+    found = {"hub_name": "physik", "inventory_hostname": "hub", "named": {"matched": 0}}
+    check = task["ansible.builtin.assert"]
+    assert not templar("hub", **found).evaluate_conditional(check["that"][0])
+    assert "hub has nothing of a hub named physik." in templar("hub", **found).template(check["fail_msg"])
+    assert templar("hub", **{**found, "named": {"matched": 1}}).evaluate_conditional(check["that"][0])
 
 
 def test_a_name_whose_group_the_users_of_another_hub_have_is_refused():
