@@ -181,3 +181,9 @@ def test_names_of_a_named_hub_are_no_parts_of_those_of_others():
     )
     memory = known.template(trust("{{ _node_running | last }}"))
     assert memory == r"run-jupyterhub\x2dphysics\x2dsingleuser-homes-*.mount"
+
+
+@pytest.mark.parametrize("prefix", ["jupyterhub-", "jupyterhub-proxy", "systemd-", "jupyterhub"])
+def test_accounts_of_users_are_not_named_like_those_of_services(prefix):
+    assert f"node_account_prefix is {prefix}, and" in refusal(node_account_prefix=prefix)
+    assert refusal(node_account_prefix="jupyter-") == refusal(hub_name="physics") == ""
