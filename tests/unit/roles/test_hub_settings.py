@@ -517,6 +517,7 @@ def test_all_that_a_named_hub_has_on_its_host_bears_its_name():
     assert config.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8011"
     for name, folder in (("_hub_etc", "/etc"), ("_hub_root", "/opt"), ("hub_backup_folder", "/var/backups")):
         assert value(name, **PHYSICS) == f"{folder}/jupyterhub-physics"
+    assert "--name=jupyterhub-physics" in value("_hub_backup_command | join(' ')", **PHYSICS)
     assert refusal(**PHYSICS) == ""
 
 
