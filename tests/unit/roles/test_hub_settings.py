@@ -9,6 +9,7 @@ import json
 import pytest
 from ansible.template import trust_as_template
 from ansible_collections.libcloudspawner.jupyterhub.plugins.filter.certificate import certificate
+from ansible_collections.libcloudspawner.jupyterhub.plugins.filter.hub_conflicts import hub_conflicts
 from certificates import self_signed
 from role_settings import ROLES, ROOT, load, problem_checks, rendered, templar
 from role_settings import refusal as said_by
@@ -32,12 +33,13 @@ def refusal(**variables):
         "__hub_port": {},
         "__hub_https_ports": {},
         "__hub_nodejs": {},
-        "__hub_of_others": {"stdout_lines": []},
         "_hub_nodejs_minimum": "18",
     }
     defaults = {"hub_admin_users": ["ada"], "groups": {}, "inventory_hostname": "hub", **found}
     checks, of_task = problem_checks("hub", "sign_in", "problems")
-    return said_by(checks, templar("hub", **{**defaults, **of_task, **variables}))
+    # No filter of the collection is there without Ansible itself.
+    filtered = {"__hub_conflicts": []}
+    return said_by(checks, templar("hub", **{**defaults, **of_task, **filtered, **variables}))
 
 
 def refusal_of_host(facts, names=NAMES, **variables):
@@ -533,16 +535,14 @@ def test_a_hub_without_a_name_has_the_names_and_ports_that_it_always_had():
     assert value("_hub_https_mark") == "/etc/jupyterhub/Caddyfile"
 
 
-OF_CHEMISTRY = [
-    f"/etc/jupyterhub-chemistry/jupyterhub_config.py:c.{setting} = {json.dumps(url)}"
-    for setting, url in {
-        "JupyterHub.bind_url": "http://127.0.0.1:8020/chemistry/",
-        "JupyterHub.public_url": "https://hub.example.org/chemistry/",
-        "JupyterHub.hub_bind_url": "http://[fd00::1]:8101",
-        "ConfigurableHTTPProxy.api_url": "http://127.0.0.1:8021",
-    }.items()
-]
+CHEMISTRY = {"hub_name": "chemistry", "hub_base_url": "/chemistry/", "hub_http_port": 8020}
 HTTPS = {"hub_https": "letsencrypt", "hub_https_hosts": ["hub.example.org"]}
+
+
+def conflicts(own, *others, **further):
+    """What preflight says of a hub with these variables where there are hubs with those of the others."""
+    noted = [{"is_noted": True, **value("_hub_note", **other)} for other in others]
+    return "\n".join(hub_conflicts(value("_hub_note", **own), [{**one, **further} for one in noted], "hub"))
 
 
 @pytest.mark.parametrize(
@@ -557,32 +557,64 @@ HTTPS = {"hub_https": "letsencrypt", "hub_https_hosts": ["hub.example.org"]}
         ({"hub_connect_url": "http://127.0.0.1:8021"}, "jupyterhub-chemistry has 8021"),
         ({"hub_http_port": 8101}, "jupyterhub-chemistry has 8101"),
         ({"hub_base_url": "/chemistry/"}, "wants the hub_base_url /chemistry/ of jupyterhub-chemistry"),
+        ({"hub_base_url": "/"}, "wants the hub_base_url /, and jupyterhub-chemistry on hub has /chemistry/"),
+        ({"hub_base_url": "/chemistry/labs/"}, "and jupyterhub-chemistry on hub has /chemistry/"),
+        ({"hub_base_url": "/chem/"}, ""),
         ({**HTTPS, "hub_https_hosts": ["other.example.org"]}, "and another hub of hub has hub.example.org"),
-        ({"hub_name": "chemistry", "hub_base_url": "/chemistry/"}, ""),
-        ({"hub_http_port": 80}, "needs one above 1023"),
+        ({**HTTPS, "hub_https_hosts": ["hub.example.org", "www.example.org"]}, "Set the same hub_https and"),
+        ({**HTTPS, "hub_https": "manual"}, "by hub_https: letsencrypt, as jupyterhub-chemistry was told"),
+        ({"hub_https_hosts": ["other.example.org"]}, ""),
+        ({**HTTPS, "hub_name": ""}, "Hubs that have a hub_name share it, and not with a hub that has none"),
+        ({"hub_config": {"LibcloudSpawner": {"hub_id": "jupyterhub-chemistry"}}}, "wants the hub_id jupyterhub-chem"),
+        ({"hub_db_url": "sqlite:////var/lib/jupyterhub-chemistry/jupyterhub.sqlite"}, "wants the database sqlite:///"),
     ],
 )
 def test_what_another_hub_of_the_host_has_is_refused_by_both_names(variables, words):
-    said = refusal(**{**PHYSICS, **variables}, __hub_of_others={"stdout_lines": OF_CHEMISTRY})
+    said = conflicts({**PHYSICS, **variables}, {**CHEMISTRY, **HTTPS})
     assert (words in said) if words else said == ""
+    assert conflicts({**PHYSICS, **variables}, {**PHYSICS, **variables}) == ""
 
 
 @pytest.mark.parametrize(
-    ("name", "other", "is_refused"),
+    ("own", "other", "is_refused"),
     [
-        ("physics", "/etc/jupyterhub/Caddyfile", True),
-        ("physics", "/etc/jupyterhub-https/Caddyfile", False),
-        ("", "/etc/jupyterhub-https/Caddyfile", True),
-        ("", "/etc/jupyterhub/Caddyfile", False),
+        ("postgresql://a:secret@db/hub", "postgresql+psycopg://b@db/hub?sslmode=require", True),
+        ("postgresql:///hub?host=/run/postgresql", "postgresql:///hub?sslmode=no&host=/run/postgresql", True),
+        ("postgresql:///hub?host=db1", "postgresql:///hub?host=db2", False),
+        ("postgresql://db/hub", "postgresql://db/lab", False),
+        ("sqlite://", "sqlite://", False),
+        ("sqlite:///users.sqlite", "sqlite:///users.sqlite", False),
     ],
 )
-def test_a_hub_without_a_name_shares_no_caddy(name, other, is_refused):
-    said = refusal(**HTTPS, hub_name=name, __hub_of_others={"stdout_lines": [other]})
-    assert ("as " + other + " has it" in said) == is_refused
-    assert bool(said) == is_refused
+def test_two_hubs_keep_their_users_in_two_databases(own, other, is_refused):
+    said = conflicts({**PHYSICS, "hub_db_url": own}, {**CHEMISTRY, "hub_db_url": other})
+    assert ("Set another hub_db_url" in said) == is_refused
+    assert "secret" not in said
+    assert "secret" not in json.dumps(value("_hub_note", hub_db_url=own))
 
 
-MISNAMED = ["Physics", "physics-2", "2physics", "p" * 13, "proxy", "uv", "jupyter", "jupyterhub", "systemd", "singleuser"]
+def test_a_hub_that_noted_nothing_is_set_up_by_this_version_first():
+    assert "Run the playbook site of this version with its inventory first" in conflicts(
+        PHYSICS, CHEMISTRY, is_noted=False
+    )
+
+
+def test_preflight_says_what_another_hub_has():
+    assert refusal(__hub_conflicts=["One.", "Two."]) == "One.\n- Two."
+
+
+MISNAMED = [
+    "Physics",
+    "physics-2",
+    "2physics",
+    "p" * 13,
+    "proxy",
+    "uv",
+    "jupyter",
+    "jupyterhub",
+    "systemd",
+    "singleuser",
+]
 
 
 @pytest.mark.parametrize("name", MISNAMED)

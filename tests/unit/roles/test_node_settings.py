@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.template import trust_as_template as trust
+from ansible_collections.libcloudspawner.jupyterhub.plugins.filter.hub_conflicts import hub_conflicts
 from role_settings import ROLES, problem_checks, rendered, templar
 from role_settings import refusal as said_by
 
@@ -29,7 +30,8 @@ def test_homes_that_the_unit_hides_are_not_hidden_twice(root):
 def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
     checks, of_task = problem_checks("node", "problems")
-    return said_by(checks, templar("node", **of_task, **variables))
+    # No filter of the collection is there without Ansible itself.
+    return said_by(checks, templar("node", **{**of_task, "__node_conflicts": [], **variables}))
 
 
 def environments(*names):
@@ -187,3 +189,40 @@ def test_names_of_a_named_hub_are_no_parts_of_those_of_others():
 def test_accounts_of_users_are_not_named_like_those_of_services(prefix):
     assert f"node_account_prefix is {prefix}, and" in refusal(node_account_prefix=prefix)
     assert refusal(node_account_prefix="jupyter-") == refusal(hub_name="physics") == ""
+
+
+def settings(hub, **variables):
+    known = templar("node", hub_name=hub, **variables)
+    return known.template(trust("{{ _node_settings | combine({'hub': _node_prefix}) }}"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, ""),
+        (
+            {"node_data_root": "/data-chemistry"},
+            "node_data_root of jupyterhub-physics is /data-chemistry, and node_data",
+        ),
+        (
+            {"node_data_root": "/srv/shared-chemistry/data/"},
+            "node_shared_root of jupyterhub-chemistry on node is /srv/",
+        ),
+        ({"node_shared_root": "/srv//shared-chemistry/"}, "set another node_shared_root"),
+        ({"node_shared_root": "/srv/shared"}, ""),
+        ({"node_data_root": "/"}, "set another node_data_root"),
+        ({"node_account_prefix": "chemistry-"}, "and that of jupyterhub-chemistry on node is chemistry-"),
+        ({"node_account_prefix": "chem"}, "Set another node_account_prefix"),
+        ({"node_account_prefix": "chemistry-2-"}, "Set another node_account_prefix"),
+        ({"node_home_root": "/srv/homes"}, ""),
+    ],
+)
+def test_folders_and_accounts_of_another_hub_are_refused_by_both_names(variables, words):
+    other = settings("chemistry")
+    said = "\n".join(hub_conflicts(settings("physics", **variables), [other], "node"))
+    assert (words in said) if words else said == ""
+    assert hub_conflicts(other, [other], "node") == []
+
+
+def test_preflight_says_what_another_hub_has():
+    assert refusal(__node_conflicts=["One.", "Two."]) == "One.\n- Two."
