@@ -29,7 +29,6 @@ def refusal(**variables):
         "__hub_ancestor": {"files": []},
         "__hub_found": {"files": []},
         "__hub_former_secrets": {},
-        "_environment_uv_root": "/opt/jupyterhub-uv",
         "__hub_port": {},
         "__hub_https_ports": {},
         "__hub_nodejs": {},
@@ -103,7 +102,10 @@ def test_a_hub_that_the_role_did_not_set_up_is_not_overwritten():
     theirs = ["/etc/systemd/system/jupyterhub.service", "/etc/jupyterhub/jupyterhub_config.py"]
     said = refusal(__hub_found={"files": [{"path": path} for path in theirs]})
     assert "There is a hub on hub that this role did not set up: /etc/systemd/system/jupyterhub.service, /etc" in said
-    assert refusal(__hub_found={"files": [{"path": path} for path in [*theirs, "/opt/jupyterhub-uv/bin/uv"]]}) == ""
+    # What another hub of the host was installed with says nothing of this one.
+    assert refusal(__hub_found={"files": [{"path": path} for path in [*theirs, "/opt/jupyterhub-uv/bin/uv"]]}) != ""
+    own = [*theirs, "/etc/jupyterhub/secrets/singleuser.token"]
+    assert refusal(__hub_found={"files": [{"path": path} for path in own]}) == ""
 
 
 def test_an_account_of_somebody_else_is_not_taken_over():
