@@ -30,6 +30,9 @@ def refusal(**variables):
         "__hub_found": {"files": []},
         "__hub_former_secrets": {},
         "__hub_port": {},
+        "__hub_host": {"hubs": [], "listening": []},
+        "__hub_is_active": {"stdout": "inactive"},
+        "__hub_proxy": {"stdout_lines": []},
         "__hub_https_ports": {},
         "__hub_nodejs": {},
         "_hub_nodejs_minimum": "18",
@@ -603,6 +606,49 @@ def test_a_hub_that_noted_nothing_is_set_up_by_this_version_first():
 
 def test_preflight_says_what_another_hub_has():
     assert refusal(__hub_conflicts=["One.", "Two."]) == "One.\n- Two."
+
+
+@pytest.mark.parametrize(
+    ("listening", "state", "noted", "words"),
+    [
+        ([8011], "inactive", [], "listens on port 8011 already"),
+        ([8091], "inactive", [], "listens on port 8091 already"),
+        ([8011, 8091], "failed", [{"hub": "jupyterhub-physics", "ports": [8010, 8011, 8091]}], "port 8011 and 8091"),
+        ([8011, 8091], "active", [{"hub": "jupyterhub-physics", "ports": [8010, 8011, 8091]}], ""),
+        ([8011, 8091], "active", [{"hub": "jupyterhub-physics", "ports": [8000, 8001, 8081]}], "port 8011 and 8091"),
+        # One that a former version set up.
+        ([8011, 8091], "active", [], ""),
+        ([8000, 8001, 8081], "inactive", [], ""),
+    ],
+)
+def test_no_port_of_a_hub_is_one_that_something_else_listens_on(listening, state, noted, words):
+    found = {"__hub_host": {"hubs": noted, "listening": listening}, "__hub_is_active": {"stdout": state}}
+    said = refusal(**PHYSICS, **found)
+    assert (words in said) if words else said == ""
+
+
+@pytest.mark.parametrize(
+    ("ports", "words"),
+    [
+        ({"hub_http_port": 20000}, "has the port 20000 and the port 20001 and the port 20081, which"),
+        ({"hub_http_port": 19999}, "has the port 20000 and the port 20080, which"),
+        (
+            {"hub_http_port": 8010, "node_port_first": 8090, "node_port_last": 8099},
+            "has the port 8091, which servers may",
+        ),
+        ({"hub_http_port": 20000, "node_port_first": 30000, "node_port_last": 30099}, ""),
+    ],
+)
+def test_no_port_of_a_hub_is_one_that_a_server_may_get(ports, words):
+    here = {"inventory_hostname": "hub", "groups": {"nodes": ["hub"]}}
+    said = refusal(**{**PHYSICS, **ports}, **here)
+    assert (words in said) if words else said == ""
+    assert refusal(**{**PHYSICS, **ports}) == ""
+
+
+def test_no_port_of_a_hub_is_one_that_a_server_of_another_may_get():
+    node = {"port_first": 8090, "port_last": 8099}
+    assert "has the port 8091, which servers of jupyterhub-chemistry may get" in conflicts(PHYSICS, CHEMISTRY, **node)
 
 
 MISNAMED = [
