@@ -604,6 +604,20 @@ def test_a_hub_that_noted_nothing_is_set_up_by_this_version_first():
     )
 
 
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "http://127.0.0.1:8081/hub/api"),
+        (PHYSICS, "http://127.0.0.1:8091/physics/hub/api"),
+        ({"hub_connect_url": "https://hub.example.org"}, "http://127.0.0.1:8081/hub/api"),
+        ({"hub_api_address": "::"}, "http://127.0.0.1:8081/hub/api"),
+        ({"hub_connect_url": "http://10.0.0.1:9000", "hub_api_address": "10.0.0.1"}, "http://10.0.0.1:9000/hub/api"),
+    ],
+)
+def test_the_modules_are_told_where_the_hub_listens(variables, url):
+    assert value("_hub_note", **variables)["api_url"] == url
+
+
 def test_preflight_says_what_another_hub_has():
     assert refusal(__hub_conflicts=["One.", "Two."]) == "One.\n- Two."
 
