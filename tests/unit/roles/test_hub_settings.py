@@ -665,6 +665,31 @@ def test_no_port_of_a_hub_is_one_that_a_server_of_another_may_get():
     assert "has the port 8091, which servers of jupyterhub-chemistry may get" in conflicts(PHYSICS, CHEMISTRY, **node)
 
 
+def test_what_a_named_hub_is_told_of_mirrors_and_registries_is_its_own_and_goes_with_it():
+    told = ("_environment_ca", "_environment_registries", "_environment_apt_sources", "_environment_apt_lists")
+    known = {"environment_ca_file": "/srv/ca.crt"}
+    named = templar("environment", hub_name="physics", **known)
+    unnamed = templar("environment", **known)
+    folder = named.template(trust_as_template("{{ _environment_told }}"))
+    for name in told:
+        expression = trust_as_template(f"{{{{ {name} }}}}")
+        assert named.template(expression).startswith(f"{folder}/")
+        assert "physics" not in unnamed.template(expression)
+    assert (
+        unnamed.template(trust_as_template("{{ _environment_registries }}")) == "/var/lib/jupyterhub-uv/registries.json"
+    )
+    for role, name in (("hub", "_hub_told"), ("node", "_node_told")):
+        found = templar(role, hub_name="physics").template(trust_as_template(f"{{{{ {name} }}}}"))
+        assert found == [folder]
+        assert templar(role).template(trust_as_template(f"{{{{ {name} }}}}")) == []
+        (task,) = (
+            task
+            for task in load(ROLES / role / "tasks/remove.yml")
+            if name in str(task.get("loop")) and "ansible.builtin.file" in task
+        )
+        assert task["ansible.builtin.file"]["state"] == "absent"
+
+
 MISNAMED = [
     "Physics",
     "physics-2",
