@@ -537,7 +537,6 @@ def test_a_hub_without_a_name_has_the_names_and_ports_that_it_always_had():
     assert public.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8001"
     assert value("hub_backup_folder") == "/var/backups/jupyterhub"
     assert value("hub_pam_service") == "jupyterhub"
-    assert value("_hub_https_mark") == "/etc/jupyterhub/Caddyfile"
 
 
 CHEMISTRY = {"hub_name": "chemistry", "hub_base_url": "/chemistry/", "hub_http_port": 8020}
@@ -688,6 +687,49 @@ def test_what_a_named_hub_is_told_of_mirrors_and_registries_is_its_own_and_goes_
             if name in str(task.get("loop")) and "ansible.builtin.file" in task
         )
         assert task["ansible.builtin.file"]["state"] == "absent"
+
+
+def done(tasks, known):
+    """The names of the tasks that are not skipped."""
+    for task in tasks:
+        wanted = task.get("when", [])
+        if all(map(known.evaluate_conditional, wanted if isinstance(wanted, list) else [wanted])):
+            yield task["name"]
+            yield from done(task.get("block", []), known)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoken", "others", "names"),
+    [
+        # Whatever there is of it, as after a run that was broken off.
+        ("", False, None, {"Remove what it had for itself", "Stop Caddy", "Remove what it needed"}),
+        ("", True, None, {"Remove what it had for itself", "Stop Caddy", "Remove what it needed"}),
+        ("", False, 2, {"Remove what it had for itself"}),
+        ("physics", False, 0, set()),
+        ("physics", True, 0, {"Stop Caddy", "Remove what it needed"}),
+        ("physics", True, 1, {"Remove what leads to it", "Restart Caddy"}),
+    ],
+)
+def test_https_goes_with_the_hub_that_it_is_spoken_for_alone(name, spoken, others, names):
+    found = {
+        "__hub_https": {"stat": {"exists": spoken}},
+        "__hub_https_others": {"matched": others},
+        "__hub_https_of_others": {"stat": {"exists": others is not None}},
+        "__hub_https_unit": {"stat": {"exists": True}},
+    }
+    known = templar("hub", hub_name=name, **found)
+    acting = {name for name in done(load(ROLES / "hub/tasks/remove_https.yml"), known) if name.split()[0] != "Look"}
+    assert acting - {"Have nobody speak HTTPS", "Let Caddy forget this hub alone"} == names
+
+
+def test_what_a_hub_without_a_name_has_for_https_is_all_its_own():
+    assert value("_hub_https_files") == [
+        "/etc/jupyterhub/secrets/https.crt",
+        "/etc/jupyterhub/secrets/https.key",
+        "/etc/jupyterhub/https-acme-ca.crt",
+        "/etc/jupyterhub/Caddyfile",
+    ]
+    assert value("_hub_https_files", **PHYSICS) == ["/etc/jupyterhub-https"]
 
 
 MISNAMED = [
