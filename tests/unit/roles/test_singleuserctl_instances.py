@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -366,6 +368,14 @@ def test_two_hubs_with_names_of_their_own_have_an_instance_of_the_same_user_each
     assert physics.ask("stop")["found"]
     assert host.ask("status")["instance"]["state"] == "running"
     assert not physics.ask("stop")["found"]
+
+
+@pytest.mark.parametrize(("name", "waits"), [(".ports", True), (".accounts", True), ("ports", False), ("alice", False)])
+def test_two_hubs_choose_ports_and_make_accounts_one_after_the_other(host, physics, name, waits, monkeypatch):
+    with host.helper.locked(name):
+        monkeypatch.setattr(fcntl, "LOCK_EX", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(BlockingIOError) if waits else contextlib.nullcontext(), physics.helper.locked(name):
+            pass
 
 
 def test_the_account_that_was_made_for_one_hub_is_none_of_the_other(host, physics):
