@@ -582,7 +582,7 @@ def test_what_another_hub_of_the_host_has_is_refused_by_both_names(variables, wo
 @pytest.mark.parametrize(
     ("own", "other", "is_refused"),
     [
-        ("postgresql://a:secret@db/hub", "postgresql+psycopg://b@db/hub?sslmode=require", True),
+        ("postgresql://a:secret/2@db/hub", "postgresql+psycopg://b@db/hub?sslmode=require", True),
         ("postgresql:///hub?host=/run/postgresql", "postgresql:///hub?sslmode=no&host=/run/postgresql", True),
         ("postgresql:///hub?host=db1", "postgresql:///hub?host=db2", False),
         ("postgresql://db/hub", "postgresql://db/lab", False),
@@ -595,6 +595,15 @@ def test_two_hubs_keep_their_users_in_two_databases(own, other, is_refused):
     assert ("Set another hub_db_url" in said) == is_refused
     assert "secret" not in said
     assert "secret" not in json.dumps(value("_hub_note", hub_db_url=own))
+
+
+def test_a_database_is_told_apart_without_account_and_password():
+    def place(url):
+        return value("_hub_note", hub_db_url=url)["database"]
+
+    assert place("postgresql+psycopg://hub:hunter/2@db:5433/hub?sslmode=require") == "postgresql://db:5433/hub"
+    assert place("postgresql:///hub?password=hunter&host=/run/pg") == "postgresql:///hub?host=/run/pg"
+    assert place("sqlite:////srv/a@b.sqlite") == "sqlite:////srv/a@b.sqlite"
 
 
 def test_a_hub_that_noted_nothing_is_set_up_by_this_version_first():
