@@ -5,7 +5,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint unit faults sanity pylint molecule container trixie front environments vm openstack bench bench-cloud docs lock clean
+.PHONY: help setup demo demo-down test lint unit faults sanity pylint molecule container trixie front environments hubs vm openstack bench bench-cloud docs lock clean
 
 help: ## Say what can be made
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -53,6 +53,9 @@ front: setup ## Test ways to sign in and HTTPS, each a run of the playbook (a qu
 
 environments: setup ## Test environments of repositories, of conda and with R (a quarter of an hour)
 	molecule test -s environments --no-command-borders
+
+hubs: setup ## Test two hubs on one host and behind one name (ten minutes)
+	molecule test -s hubs --no-command-borders
 
 vm: setup ## Test limits, what the kernel refuses and homes on volumes, in virtual machines (a quarter of an hour)
 	molecule test -s vm --no-command-borders

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import requests
 from playwright.sync_api import expect
@@ -45,10 +46,11 @@ def approve(page: Page, user: str) -> None:
     page.get_by_role("row", name=user).get_by_text("Authorize", exact=True).click()
 
 
-def signed_in(hub_url: str, user: str, password: str) -> requests.Session:
+def signed_in(hub_url: str, user: str, password: str, browser: requests.Session | None = None) -> requests.Session:
     """A browser without a screen, after the hub's form; whoever was refused is at the form still."""
-    browser = requests.Session()
+    browser = browser or requests.Session()
     browser.get(f"{hub_url}/hub/login", timeout=60)
-    form = {"_xsrf": browser.cookies.get("_xsrf", path="/hub/"), "username": user, "password": password}
+    token = browser.cookies.get("_xsrf", path=f"{urlsplit(hub_url).path}/hub/")
+    form = {"_xsrf": token, "username": user, "password": password}
     browser.post(f"{hub_url}/hub/login", data=form, timeout=60)
     return browser

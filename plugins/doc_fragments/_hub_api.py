@@ -11,21 +11,28 @@ class ModuleDocFragment:
     # The same options as CONNECTION_SPEC in plugins/module_utils/_hub_api.py.
     DOCUMENTATION = r"""
 options:
+  hub_name:
+    description:
+      - Name of the hub on a host of several, as the role variable of this name; empty for a hub without one.
+      - It says where O(api_url) and O(token_file) are found that are not given.
+    type: str
+    default: ""
   api_url:
     description:
-      - URL of the hub's REST API.
-      - The default is where the hub of the role P(libcloudspawner.jupyterhub.hub#role) listens on its own host.
-        A hub with a base URL has it in front, such as C(http://127.0.0.1:8081/jupyter/hub/api).
+      - URL of the hub's REST API, with the hub's base URL, such as C(http://127.0.0.1:8081/jupyter/hub/api).
+      - If it is not given, it is where the hub of the role P(libcloudspawner.jupyterhub.hub#role) listens on its own
+        host, as the role noted it there in C(hub.json), or C(http://127.0.0.1:8081/hub/api) where there is no note of a
+        hub without a name.
     type: str
-    default: http://127.0.0.1:8081/hub/api
   token_file:
     description:
-      - File on the host that holds the hub's API token and nothing else. The default one is written by the role
-        P(libcloudspawner.jupyterhub.hub#role).
+      - File on the host that holds the hub's API token and nothing else.
+      - If it is not given, it is the one that the role P(libcloudspawner.jupyterhub.hub#role) writes,
+        C(/etc/jupyterhub/secrets/singleuser.token), or C(/etc/jupyterhub-NAME/secrets/singleuser.token) with
+        O(hub_name).
       - The file must belong to root, or to the account that runs the module, and be closed to group and others.
       - Not read when O(token) is set.
     type: path
-    default: /etc/jupyterhub/secrets/singleuser.token
   token:
     description:
       - The API token itself. Prefer O(token_file), which keeps the token out of the inventory.

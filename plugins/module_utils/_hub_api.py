@@ -21,14 +21,17 @@ from urllib.parse import quote, urlsplit
 from ansible.module_utils.urls import open_url
 
 CONNECTION_SPEC: dict[str, dict[str, t.Any]] = {
-    "api_url": {"type": "str", "default": "http://127.0.0.1:8081/hub/api"},
-    "token_file": {"type": "path", "default": "/etc/jupyterhub/secrets/singleuser.token"},
+    "hub_name": {"type": "str", "default": ""},
+    "api_url": {"type": "str"},
+    "token_file": {"type": "path"},
     "token": {"type": "str", "no_log": True},
     "timeout": {"type": "int", "default": 30},
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},
 }
 
+ETC = Path("/etc")
+USUAL_API_URL = "http://127.0.0.1:8081/hub/api"
 OPTION_KEYS = {"size": "userserver_size", "environment": "userserver_image"}
 
 _PAGE_TYPE = "application/jupyterhub-pagination+json"
@@ -291,16 +294,39 @@ class HubAPI:
         )
 
 
+def hub_folder(hub_name: str) -> Path:
+    """Where the role hub keeps the settings of the hub of this name."""
+    return ETC / "-".join(filter(None, ("jupyterhub", hub_name)))
+
+
+def noted_api_url(hub_name: str) -> str:
+    """Where the hub of this name has its API, as the role hub noted it."""
+    path = hub_folder(hub_name) / "hub.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["api_url"]
+    except FileNotFoundError:
+        if hub_name:
+            raise HubError(
+                f"There is no hub named {hub_name} here: {path} does not exist. Correct hub_name, run this on the "
+                "hub's host, or set api_url."
+            ) from None
+        return USUAL_API_URL
+    except (OSError, ValueError, KeyError) as error:
+        raise HubError(f"{path} cannot be read: {error}. Run the hub role again, which writes it.") from error
+
+
 def connect(params: dict[str, t.Any], hide: t.Callable[[str], t.Any]) -> HubAPI:
     """A client after the options of the module; ``hide`` learns the token that must not appear in any output."""
+    api_url = params["api_url"] or noted_api_url(params["hub_name"])
     if params["token"]:
         source = "the token option"
         token = check_token(params["token"], source)
     else:
-        source = f"token_file {params['token_file']}"
-        token = read_token_file(params["token_file"])
+        path = params["token_file"] or str(hub_folder(params["hub_name"]) / "secrets/singleuser.token")
+        source = f"token_file {path}"
+        token = read_token_file(path)
         hide(token)
-    return HubAPI(params["api_url"], token, source, params["timeout"], params["validate_certs"], params["ca_path"])
+    return HubAPI(api_url, token, source, params["timeout"], params["validate_certs"], params["ca_path"])
 
 
 def _user_path(user: str) -> str:

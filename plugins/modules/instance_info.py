@@ -17,7 +17,11 @@ author:
   - The libcloudspawner team (@libcloudspawner)
 extends_documentation_fragment:
   - libcloudspawner.jupyterhub._attributes.info
-options: {}
+options:
+  hub_name:
+    description: Name of the hub on a host of several, as the role variable of this name; empty for a hub without one.
+    type: str
+    default: ""
 requirements:
   - Python 3.10 or newer on the host
 notes:
@@ -108,7 +112,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-RECORDS = Path("/run/jupyterhub-singleuser")
+RUN = Path("/run")
 PROCESSES = Path("/proc")
 PROPERTIES = "Id,ActiveState,MemoryCurrent,MemoryMax,CPUQuotaPerSecUSec,CPUUsageNSec,TasksCurrent"
 KEPT = ("instance", "hub", "user", "server", "account")
@@ -125,8 +129,13 @@ def read_records(folder: Path) -> list[dict[str, t.Any]]:
     return sorted(records, key=lambda record: (record["user"], record["server"]))
 
 
-def unit_name(record: t.Mapping[str, t.Any]) -> str:
-    return f"jupyterhub-singleuser@{record['instance']}.service"
+def node_name(hub_name: str) -> str:
+    """What the units of instances, and the folder of their records, are named after."""
+    return "-".join(filter(None, ("jupyterhub", hub_name, "singleuser")))
+
+
+def unit_name(record: t.Mapping[str, t.Any], node: str) -> str:
+    return f"{node}@{record['instance']}.service"
 
 
 def read_properties(text: str) -> dict[str, dict[str, str]]:
@@ -162,7 +171,7 @@ def processor_seconds(unit: str, processes: Path) -> float:
 
 def describe(record: t.Mapping[str, t.Any], properties: t.Mapping[str, str], processes: Path) -> dict[str, t.Any]:
     nanoseconds = whole(properties["CPUUsageNSec"])
-    unit = unit_name(record)
+    unit = properties["Id"]
     return {
         **{key: record[key] for key in KEPT},
         "unit": unit,
@@ -177,13 +186,15 @@ def describe(record: t.Mapping[str, t.Any], properties: t.Mapping[str, str], pro
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    records = read_records(RECORDS)
+    module = AnsibleModule(argument_spec={"hub_name": {"type": "str", "default": ""}}, supports_check_mode=True)
+    node = node_name(module.params["hub_name"])
+    records = read_records(RUN / node)
     instances = []
     if records:
-        command = ["systemctl", "show", f"--property={PROPERTIES}", "--", *map(unit_name, records)]
+        units = [unit_name(record, node) for record in records]
+        command = ["systemctl", "show", f"--property={PROPERTIES}", "--", *units]
         properties = read_properties(module.run_command(command, check_rc=True)[1])
-        instances = [describe(record, properties[unit_name(record)], PROCESSES) for record in records]
+        instances = [describe(record, properties[unit], PROCESSES) for record, unit in zip(records, units, strict=True)]
     module.exit_json(changed=False, instances=instances)
 
 

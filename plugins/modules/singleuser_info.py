@@ -54,6 +54,10 @@ EXAMPLES = r"""
 - name: List the servers of one user
   libcloudspawner.jupyterhub.singleuser_info:
     user: alice
+
+- name: List the servers of a hub on a host of several
+  libcloudspawner.jupyterhub.singleuser_info:
+    hub_name: physics
 """
 
 RETURN = r"""

@@ -95,6 +95,22 @@ def test_the_oldest_are_removed(state, tmp_path):
     assert {path.name for path in folder.iterdir()} == {"jupyterhub-20200103T000000Z.tar.gz", archive.name, "notes.txt"}
 
 
+def test_hubs_that_share_a_folder_remove_no_archive_of_each_other(tmp_path):
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    names = ("jupyterhub", "jupyterhub-physics", "jupyterhub-chemistry")
+    for name in names:
+        (folder / f"{name}-20200101T000000Z.tar.gz").touch()
+    (tmp_path / "state").mkdir()
+    for name in names[:2]:
+        made = back_up(folder, [tmp_path / "state"], keep=1, name=name)
+        assert made.name.startswith(f"{name}-2")
+    kept = sorted(path.name.rpartition("-")[0] for path in folder.iterdir())
+    assert kept == sorted(names)
+    assert (folder / "jupyterhub-chemistry-20200101T000000Z.tar.gz").exists()
+    assert not (folder / "jupyterhub-20200101T000000Z.tar.gz").exists()
+
+
 def test_homes_are_kept_by_a_pattern_and_only_when_asked_for(state, tmp_path):
     for name in ("jupyter-ada", "jupyter-bob", "teacher"):
         (tmp_path / "home" / name).mkdir(parents=True)

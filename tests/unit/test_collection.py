@@ -12,7 +12,7 @@ import pytest
 from pages import ROOT, blocks, commands_run_by
 
 HERE = f"tests/unit/{Path(__file__).name}"
-INVENTORIES = sorted(path.parent for path in (ROOT / "inventories").glob("*/hosts.yml"))
+INVENTORIES = sorted(path.parent for path in (ROOT / "inventories").glob("**/hosts.yml"))
 MADE = shutil.ignore_patterns(".git", ".venv", "build", "*_cache", "__pycache__", "*.tar.gz")
 
 

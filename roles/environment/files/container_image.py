@@ -11,8 +11,6 @@ from pathlib import Path
 
 from walled import ProgramError, run
 
-# Podman with a store of its own, see the role environment.
-PODMAN = Path("/opt/jupyterhub-singleuser/podman")
 NOTE = "container.json"
 # What an image must not be able to do when it is looked into.
 BARE = ("--rm", "--network=host", "--read-only", "--user=65534:65534", "--cap-drop=all")
@@ -40,6 +38,11 @@ class ContainerImage:
     programs: str
 
 
+def podman_of(root: Path) -> Path:
+    """That of the hub whose environments lie in a folder, with a store of its own; see the role environment."""
+    return root.parent / "podman"
+
+
 def read_note(environment: Path) -> ContainerImage | None:
     with contextlib.suppress(FileNotFoundError):
         return ContainerImage(**json.loads((environment / NOTE).read_text(encoding="utf-8")))
@@ -58,22 +61,22 @@ def is_fixed(reference: str) -> bool:
     return bool(tag) and tag[1] != "latest"
 
 
-def pull(reference: str, jupyterhub: str) -> ContainerImage:
+def pull(podman: Path, reference: str, jupyterhub: str) -> ContainerImage:
     if not is_fixed(reference):
         raise ImageError(
             f"{reference} says nothing of what it holds, which may be another image each day. Name the tag or the "
             "digest of one."
         )
     try:
-        found = run(PODMAN, "pull", "--quiet", reference).strip().splitlines()[-1]
+        found = run(podman, "pull", "--quiet", reference).strip().splitlines()[-1]
     except ProgramError as error:
         raise ImageError(f"The image {reference} cannot be pulled: {error}") from None
     name = re.sub(r"(@sha256:\w+|:[\w.-]+)$", "", reference)
-    digests = json.loads(run(PODMAN, "image", "inspect", "--format={{json .RepoDigests}}", found))
-    return look(found, next((one for one in digests if one.startswith(f"{name}@")), reference), jupyterhub)
+    digests = json.loads(run(podman, "image", "inspect", "--format={{json .RepoDigests}}", found))
+    return look(podman, found, next((one for one in digests if one.startswith(f"{name}@")), reference), jupyterhub)
 
 
-def build(repository: Path, dockerfile: Path, tag: str, jupyterhub: str) -> ContainerImage:
+def build(podman: Path, repository: Path, dockerfile: Path, tag: str, jupyterhub: str) -> ContainerImage:
     text = dockerfile.read_text(encoding="utf-8")
     stages = _STAGE.findall(text)
     earlier = {name.lower() for base, name in stages} | {"scratch"}
@@ -84,24 +87,24 @@ def build(repository: Path, dockerfile: Path, tag: str, jupyterhub: str) -> Cont
         )
     words = ["--quiet", "--network=host", f"--tag={tag}", f"--file={dockerfile}", str(repository)]
     try:
-        found = run(PODMAN, "build", *words).strip().splitlines()[-1]
+        found = run(podman, "build", *words).strip().splitlines()[-1]
     except ProgramError as error:
         raise ImageError(f"The Dockerfile cannot be built: {error}") from None
-    return look(found, tag, jupyterhub)
+    return look(podman, found, tag, jupyterhub)
 
 
-def look(found: str, reference: str, jupyterhub: str) -> ContainerImage:
+def look(podman: Path, found: str, reference: str, jupyterhub: str) -> ContainerImage:
     """What is in it, which is not kept where no server could start from it."""
     try:
-        return inside(found, reference, jupyterhub)
+        return inside(podman, found, reference, jupyterhub)
     except ImageError:
-        remove([found])
+        remove(podman, [found])
         raise
 
 
-def inside(found: str, reference: str, jupyterhub: str) -> ContainerImage:
+def inside(podman: Path, found: str, reference: str, jupyterhub: str) -> ContainerImage:
     try:
-        said = json.loads(run(PODMAN, "run", *BARE, "--pull=never", "--entrypoint=python3", found, "-c", LOOK))
+        said = json.loads(run(podman, "run", *BARE, "--pull=never", "--entrypoint=python3", found, "-c", LOOK))
         there = said.pop("jupyterhub")
         image = ContainerImage(id=found.removeprefix("sha256:"), reference=reference, **said)
     # Whatever else it prints is not what was asked.
@@ -118,18 +121,18 @@ def inside(found: str, reference: str, jupyterhub: str) -> ContainerImage:
     return image
 
 
-def remove_others(kept: list[str]) -> None:
+def remove_others(podman: Path, kept: list[str]) -> None:
     """All that no environment is made of; what another image builds on stays, as Podman refuses to remove it."""
-    if PODMAN.exists():
+    if podman.exists():
         # Of servers that a loss of power has ended.
-        run(PODMAN, "container", "prune", "--force")
-        there = run(PODMAN, "images", "--quiet", "--no-trunc").split()
-        remove(sorted({image.removeprefix("sha256:") for image in there} - set(kept)))
+        run(podman, "container", "prune", "--force")
+        there = run(podman, "images", "--quiet", "--no-trunc").split()
+        remove(podman, sorted({image.removeprefix("sha256:") for image in there} - set(kept)))
 
 
-def remove(images: list[str]) -> None:
+def remove(podman: Path, images: list[str]) -> None:
     """Those that nothing runs from; what has several names is forced, since all of them are in this store alone."""
     for image in images:
         with contextlib.suppress(ProgramError):
-            if not run(PODMAN, "ps", "--all", "--quiet", f"--filter=ancestor={image}").strip():
-                run(PODMAN, "image", "rm", "--force", image)
+            if not run(podman, "ps", "--all", "--quiet", f"--filter=ancestor={image}").strip():
+                run(podman, "image", "rm", "--force", image)

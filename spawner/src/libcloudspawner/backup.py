@@ -17,6 +17,8 @@ from pathlib import Path
 #: The copy of a database within the archive; all else is there by the path that it has.
 DATABASE = "database.sqlite"
 DUMP = "database.sql"
+#: What a date has in the name of an archive, whose beginning may be that of another hub's name.
+DATE = f"{'[0-9]' * 8}T{'[0-9]' * 6}Z.tar.gz"
 
 
 class BackupError(Exception):
@@ -76,22 +78,24 @@ def back_up(
     keep: int = 7,
     postgresql: str = "",
     account: str | None = None,
+    name: str = "jupyterhub",
 ) -> Path:
-    """Write an archive into ``folder``, remove all but the newest ``keep``, and say where it is.
+    """Write an archive into ``folder``, remove all but the newest ``keep`` of this ``name``, and say where it is.
 
     It is there whole or not at all, and nobody else may read it: it holds the secrets of the hub. Raises BackupError.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    archive = folder / time.strftime("jupyterhub-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime())
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as name:
+    archive = folder / time.strftime(f"{name}-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime())
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
+        place = Path(temporary)
         if database:
-            copy_database(database, Path(name) / DATABASE)
+            copy_database(database, place / DATABASE)
         if postgresql:
-            dump_database(postgresql, Path(name) / DUMP, account)
-        part = Path(name) / archive.name
-        pack(part, paths, database, Path(name))
+            dump_database(postgresql, place / DUMP, account)
+        part = place / archive.name
+        pack(part, paths, database, place)
         part.replace(archive)
-    for old in sorted(folder.glob("jupyterhub-*.tar.gz"))[:-keep]:
+    for old in sorted(folder.glob(f"{name}-{DATE}"))[:-keep]:
         old.unlink()
     return archive
 
@@ -105,6 +109,7 @@ def main() -> int:
     parser.add_argument("--postgresql", default="", metavar="URI", help="a database of PostgreSQL, as pg_dump takes it")
     parser.add_argument("--account", help="whom to ask PostgreSQL as, if not as whoever runs this")
     parser.add_argument("--homes", type=Path, metavar="PATTERN", help="homes to keep too, such as /home/jupyter-*")
+    parser.add_argument("--name", default="jupyterhub", help="what archives are named after (default: %(default)s)")
     parser.add_argument(
         "--keep", type=int, default=7, help="how many archives there are in the end (default: %(default)s)"
     )
@@ -112,7 +117,7 @@ def main() -> int:
     try:
         paths = [*given.paths, *(sorted(given.homes.parent.glob(given.homes.name)) if given.homes else ())]
         keep = max(1, given.keep)
-        print(back_up(given.folder, paths, given.database, keep, given.postgresql, given.account))
+        print(back_up(given.folder, paths, given.database, keep, given.postgresql, given.account, given.name))
     except (BackupError, OSError) as error:
         print(f"No backup was made. {error}", file=sys.stderr)
         return 1

@@ -192,3 +192,13 @@ def pure() -> ModuleType:
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(load_program(HELPER), tmp_path)
+
+
+@pytest.fixture
+def physics(host: Host) -> Host:
+    """The same host as another hub has it, whose name is physics."""
+    program = host.root / "jupyterhub-physics-singleuserctl"
+    program.write_text(HELPER.read_text(encoding="utf-8"), encoding="utf-8")
+    named = Host(load_program(program), host.root)
+    named.configuration["account_prefix"] = "physics-"
+    return named

@@ -232,9 +232,9 @@ def test_a_requirement_that_names_no_version_is_told_the_one_that_was_found(line
 def stored(root, tmp_path, monkeypatch):
     """Make a folder of an environment; the older ones first."""
     root.mkdir()
-    records = tmp_path / "records"
-    records.mkdir()
-    monkeypatch.setattr(pruner, "RECORDS", records)
+    records = tmp_path / "run" / root.parent.name
+    records.mkdir(parents=True)
+    monkeypatch.setattr(pruner, "RECORDS", records.parent)
 
     def store(folder, name="", whole=True, used=False, offered=False):
         (root / folder).mkdir()

@@ -17,7 +17,7 @@ LOOKED = {"python": "/opt/lab/bin/python3", "version": "3.12", "programs": "/opt
 
 
 @pytest.fixture
-def podman(tmp_path, monkeypatch):
+def podman(tmp_path):
     """Answers with what a test wrote, and notes what it was asked."""
     for name, answer in (
         ("pull", "sha256:0123\n"),
@@ -35,12 +35,11 @@ def podman(tmp_path, monkeypatch):
         f'[ -e "{tmp_path}/$1" ] || {{ echo no such thing >&2; exit 125; }}\nexec cat "{tmp_path}/$1"\n'
     )
     program.chmod(0o755)
-    monkeypatch.setattr(container_image, "PODMAN", program)
-    return tmp_path
+    return program
 
 
 def asked(podman):
-    return (podman / "asked").read_text()
+    return (podman.parent / "asked").read_text()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +58,7 @@ def test_a_reference_is_fixed_when_it_has_a_tag_or_digest(reference, is_fixed):
 
 
 def test_a_pulled_image_is_known_by_its_digest_from_then_on(podman, tmp_path):
-    image = container_image.pull("registry.example.org/lab:2026-11", "6.1.1")
+    image = container_image.pull(podman, "registry.example.org/lab:2026-11", "6.1.1")
     assert (image.id, image.reference) == ("0123", "registry.example.org/lab@sha256:7")
     container_image.write_note(tmp_path, image)
     assert container_image.read_note(tmp_path) == image
@@ -70,29 +69,29 @@ def test_an_environment_without_an_image_has_no_note(tmp_path):
 
 
 def test_an_image_of_another_jupyterhub_is_refused_and_not_kept(podman):
-    (podman / "run").write_text(json.dumps(LOOKED | {"jupyterhub": "4.1.6"}))
+    (podman.parent / "run").write_text(json.dumps(LOOKED | {"jupyterhub": "4.1.6"}))
     with pytest.raises(container_image.ImageError, match=r"holds jupyterhub 4\.1\.6, and the hub has 6.1.1"):
-        container_image.pull("registry.example.org/lab:1", "6.1.1")
+        container_image.pull(podman, "registry.example.org/lab:1", "6.1.1")
     assert "image rm --force sha256:0123" in asked(podman)
 
 
 def test_an_image_that_a_container_runs_from_is_not_removed(podman):
-    (podman / "ps").write_text("4711\n")
-    container_image.remove(["0123"])
+    (podman.parent / "ps").write_text("4711\n")
+    container_image.remove(podman, ["0123"])
     assert "image rm" not in asked(podman)
 
 
 def test_images_that_no_environment_is_made_of_are_removed(podman):
-    (podman / "images").write_text("sha256:0123\nsha256:4567\n")
-    container_image.remove_others(["0123"])
+    (podman.parent / "images").write_text("sha256:0123\nsha256:4567\n")
+    container_image.remove_others(podman, ["0123"])
     assert "image rm --force 4567" in asked(podman)
     assert "image rm --force 0123" not in asked(podman)
 
 
 def test_what_cannot_be_pulled_is_said_with_podmans_own_words(podman):
-    (podman / "pull").unlink()
+    (podman.parent / "pull").unlink()
     with pytest.raises(container_image.ImageError, match="lab:1 cannot be pulled: no such thing"):
-        container_image.pull("registry.example.org/lab:1", "6.1.1")
+        container_image.pull(podman, "registry.example.org/lab:1", "6.1.1")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +110,6 @@ def test_a_dockerfile_names_what_it_builds_on(podman, tmp_path, dockerfile, loos
     file.write_text(dockerfile)
     if loose:
         with pytest.raises(container_image.ImageError, match=f"builds on {loose}, which may be another"):
-            container_image.build(tmp_path, file, "localhost/x:1", "6.1.1")
+            container_image.build(podman, tmp_path, file, "localhost/x:1", "6.1.1")
     else:
-        assert container_image.build(tmp_path, file, "localhost/x:1", "6.1.1").reference == "localhost/x:1"
+        assert container_image.build(podman, tmp_path, file, "localhost/x:1", "6.1.1").reference == "localhost/x:1"

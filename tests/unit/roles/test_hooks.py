@@ -28,9 +28,10 @@ def call(tmp_path):
             for number, (when, command, *rest) in enumerate(hooks, 1)
         ]
         configuration.write_text(json.dumps(named))
-        source = PROGRAM.read_text().replace("/etc/jupyterhub-singleuser-hooks.json", str(configuration))
-        source = source.replace("STOP_SECONDS = 15", f"STOP_SECONDS = {stop_seconds}")
-        command = [sys.executable, "-c", source, *arguments]
+        source = PROGRAM.read_text().replace('Path("/etc", f"{PROGRAM}.json")', f"Path({str(configuration)!r})")
+        program = tmp_path / PROGRAM.name
+        program.write_text(source.replace("STOP_SECONDS = 15", f"STOP_SECONDS = {stop_seconds}"))
+        command = [sys.executable, str(program), *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
 
     return call

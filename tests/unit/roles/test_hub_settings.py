@@ -9,6 +9,7 @@ import json
 import pytest
 from ansible.template import trust_as_template
 from ansible_collections.libcloudspawner.jupyterhub.plugins.filter.certificate import certificate
+from ansible_collections.libcloudspawner.jupyterhub.plugins.filter.hub_conflicts import hub_conflicts
 from certificates import self_signed
 from role_settings import ROLES, ROOT, load, problem_checks, rendered, templar
 from role_settings import refusal as said_by
@@ -30,23 +31,27 @@ def refusal(**variables):
         "__hub_former_secrets": {},
         "__hub_former_config": {},
         "__hub_former_servers": {},
-        "_environment_uv_root": "/opt/jupyterhub-uv",
         "__hub_port": {},
+        "__hub_host": {"hubs": [], "listening": []},
+        "__hub_is_active": {"stdout": "inactive"},
+        "__hub_proxy": {"stdout_lines": []},
         "__hub_https_ports": {},
         "__hub_nodejs": {},
         "_hub_nodejs_minimum": "18",
     }
     defaults = {"hub_admin_users": ["ada"], "groups": {}, "inventory_hostname": "hub", **found}
     checks, of_task = problem_checks("hub", "sign_in", "problems")
-    return said_by(checks, templar("hub", **{**defaults, **of_task, **variables}))
+    # No filter of the collection is there without Ansible itself.
+    filtered = {"__hub_conflicts": []}
+    return said_by(checks, templar("hub", **{**defaults, **of_task, **filtered, **variables}))
 
 
-def refusal_of_host(facts, names=NAMES):
+def refusal_of_host(facts, names=NAMES, **variables):
     """What the checks of every host say to one with these facts and names; empty if none refuses it."""
     platform = {"distribution": "Debian", "distribution_version": "12", "distribution_major_version": "12"}
     good = {**platform, "service_mgr": "systemd", "systemd": {"version": 252}, "python": {"version_info": [3, 11, 2]}}
     checks, of_task = problem_checks("environment", "problems")
-    known = {"inventory_hostname": "hub", "__environment_names": {"stdout": names}, **of_task}
+    known = {"inventory_hostname": "hub", "__environment_names": {"stdout": names}, **of_task, **variables}
     return said_by(checks, templar("environment", ansible_facts={**good, **facts}, **known))
 
 
@@ -102,7 +107,10 @@ def test_a_hub_that_the_role_did_not_set_up_is_not_overwritten():
     theirs = ["/etc/systemd/system/jupyterhub.service", "/etc/jupyterhub/jupyterhub_config.py"]
     said = refusal(__hub_found={"files": [{"path": path} for path in theirs]})
     assert "There is a hub on hub that this role did not set up: /etc/systemd/system/jupyterhub.service, /etc" in said
-    assert refusal(__hub_found={"files": [{"path": path} for path in [*theirs, "/opt/jupyterhub-uv/bin/uv"]]}) == ""
+    # What another hub of the host was installed with says nothing of this one.
+    assert refusal(__hub_found={"files": [{"path": path} for path in [*theirs, "/opt/jupyterhub-uv/bin/uv"]]}) != ""
+    own = [*theirs, "/etc/jupyterhub/secrets/singleuser.token"]
+    assert refusal(__hub_found={"files": [{"path": path} for path in own]}) == ""
 
 
 def test_an_account_of_somebody_else_is_not_taken_over():
@@ -640,3 +648,293 @@ def test_a_certificate_with_the_key_of_another_is_refused(tmp_path):
     _, key = self_signed(tmp_path, "other")
     assert "is the key of another certificate" in refusal_of_certificate(own, key)
     assert "is no key in PEM" in refusal_of_certificate(own, own)
+
+
+PHYSICS = {"hub_name": "physics", "hub_base_url": "/physics/", "hub_http_port": 8010}
+
+
+def value(expression, **variables):
+    return templar("hub", **variables).template(trust_as_template(f"{{{{ {expression} }}}}"))
+
+
+def test_all_that_a_named_hub_has_on_its_host_bears_its_name():
+    config = configuration(SHARED, **PHYSICS)
+    config.merge(configuration(SECRET, **PHYSICS))
+    assert config.LibcloudSpawner.hub_id == "jupyterhub-physics"
+    assert config.LibcloudSpawner.control_socket == "/run/jupyterhub-physics-singleuserctl.sock"
+    assert config.LibcloudSpawner.username_template == "physics-{USERNAME}"
+    assert config.JupyterHub.db_url == "sqlite:////var/lib/jupyterhub-physics/jupyterhub.sqlite"
+    assert config.JupyterHub.bind_url == "http://:8010/physics/"
+    assert config.JupyterHub.hub_connect_url == config.JupyterHub.hub_bind_url == "http://127.0.0.1:8091"
+    assert config.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8011"
+    for name, folder in (("_hub_etc", "/etc"), ("_hub_root", "/opt"), ("hub_backup_folder", "/var/backups")):
+        assert value(name, **PHYSICS) == f"{folder}/jupyterhub-physics"
+    assert "--name=jupyterhub-physics" in value("_hub_backup_command | join(' ')", **PHYSICS)
+    assert refusal(**PHYSICS) == ""
+
+
+def test_a_hub_without_a_name_has_the_names_and_ports_that_it_always_had():
+    public = configuration(SHARED, hub_http_port=80)
+    assert "hub_id" not in public.LibcloudSpawner
+    assert "control_socket" not in public.LibcloudSpawner
+    assert public.LibcloudSpawner.username_template == "jupyter-{USERNAME}"
+    assert public.JupyterHub.hub_bind_url == "http://127.0.0.1:8081"
+    assert public.ConfigurableHTTPProxy.api_url == "http://127.0.0.1:8001"
+    assert value("hub_backup_folder") == "/var/backups/jupyterhub"
+    assert value("hub_pam_service") == "jupyterhub"
+
+
+CHEMISTRY = {"hub_name": "chemistry", "hub_base_url": "/chemistry/", "hub_http_port": 8020}
+HTTPS = {"hub_https": "letsencrypt", "hub_https_hosts": ["hub.example.org"]}
+
+
+def conflicts(own, *others, **further):
+    """What preflight says of a hub with these variables where there are hubs with those of the others."""
+    noted = [{"is_noted": True, **value("_hub_note", **other)} for other in others]
+    return "\n".join(hub_conflicts(value("_hub_note", **own), [{**one, **further} for one in noted], "hub"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, ""),
+        (HTTPS, ""),
+        (
+            {"hub_http_port": 8020},
+            "jupyterhub-physics wants ports that other hubs of hub have: jupyterhub-chemistry has 8020",
+        ),
+        ({"hub_connect_url": "http://127.0.0.1:8021"}, "jupyterhub-chemistry has 8021"),
+        ({"hub_http_port": 8101}, "jupyterhub-chemistry has 8101"),
+        ({"hub_base_url": "/chemistry/"}, "wants the hub_base_url /chemistry/ of jupyterhub-chemistry"),
+        ({"hub_base_url": "/"}, "wants the hub_base_url /, and jupyterhub-chemistry on hub has /chemistry/"),
+        ({"hub_base_url": "/chemistry/labs/"}, "and jupyterhub-chemistry on hub has /chemistry/"),
+        ({"hub_base_url": "/chem/"}, ""),
+        ({**HTTPS, "hub_https_hosts": ["other.example.org"]}, "and another hub of hub has hub.example.org"),
+        ({**HTTPS, "hub_https_hosts": ["hub.example.org", "www.example.org"]}, "Set the same hub_https and"),
+        ({**HTTPS, "hub_https": "manual"}, "by hub_https: letsencrypt, as jupyterhub-chemistry was told"),
+        ({"hub_https_hosts": ["other.example.org"]}, ""),
+        ({**HTTPS, "hub_name": ""}, "Hubs that have a hub_name share it, and not with a hub that has none"),
+        ({"hub_config": {"LibcloudSpawner": {"hub_id": "jupyterhub-chemistry"}}}, "wants the hub_id jupyterhub-chem"),
+        ({"hub_db_url": "sqlite:////var/lib/jupyterhub-chemistry/jupyterhub.sqlite"}, "wants the database sqlite:///"),
+    ],
+)
+def test_what_another_hub_of_the_host_has_is_refused_by_both_names(variables, words):
+    said = conflicts({**PHYSICS, **variables}, {**CHEMISTRY, **HTTPS})
+    assert (words in said) if words else said == ""
+    assert conflicts({**PHYSICS, **variables}, {**PHYSICS, **variables}) == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "is_refused"),
+    [
+        ("postgresql://a:secret/2@db/hub", "postgresql+psycopg://b@db/hub?sslmode=require", True),
+        ("postgresql:///hub?host=/run/postgresql", "postgresql:///hub?sslmode=no&host=/run/postgresql", True),
+        ("postgresql:///hub?host=db1", "postgresql:///hub?host=db2", False),
+        ("postgresql://db/hub", "postgresql://db/lab", False),
+        ("sqlite://", "sqlite://", False),
+        ("sqlite:///users.sqlite", "sqlite:///users.sqlite", False),
+    ],
+)
+def test_two_hubs_keep_their_users_in_two_databases(own, other, is_refused):
+    said = conflicts({**PHYSICS, "hub_db_url": own}, {**CHEMISTRY, "hub_db_url": other})
+    assert ("Set another hub_db_url" in said) == is_refused
+    assert "secret" not in said
+    assert "secret" not in json.dumps(value("_hub_note", hub_db_url=own))
+
+
+def test_a_database_is_told_apart_without_account_and_password():
+    def place(url):
+        return value("_hub_note", hub_db_url=url)["database"]
+
+    assert place("postgresql+psycopg://hub:hunter/2@db:5433/hub?sslmode=require") == "postgresql://db:5433/hub"
+    assert place("postgresql:///hub?password=hunter&host=/run/pg") == "postgresql:///hub?host=/run/pg"
+    assert place("sqlite:////srv/a@b.sqlite") == "sqlite:////srv/a@b.sqlite"
+
+
+def test_a_hub_that_noted_nothing_is_set_up_by_this_version_first():
+    assert "Run the playbook site of this version with its inventory first" in conflicts(
+        PHYSICS, CHEMISTRY, is_noted=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "http://127.0.0.1:8081/hub/api"),
+        (PHYSICS, "http://127.0.0.1:8091/physics/hub/api"),
+        ({"hub_connect_url": "https://hub.example.org"}, "http://127.0.0.1:8081/hub/api"),
+        ({"hub_api_address": "::"}, "http://127.0.0.1:8081/hub/api"),
+        ({"hub_connect_url": "http://10.0.0.1:9000", "hub_api_address": "10.0.0.1"}, "http://10.0.0.1:9000/hub/api"),
+    ],
+)
+def test_the_modules_are_told_where_the_hub_listens(variables, url):
+    assert value("_hub_note", **variables)["api_url"] == url
+
+
+def test_preflight_says_what_another_hub_has():
+    assert refusal(__hub_conflicts=["One.", "Two."]) == "One.\n- Two."
+
+
+@pytest.mark.parametrize(
+    ("listening", "state", "noted", "words"),
+    [
+        ([8011], "inactive", [], "listens on port 8011 already"),
+        ([8091], "inactive", [], "listens on port 8091 already"),
+        ([8011, 8091], "failed", [{"hub": "jupyterhub-physics", "ports": [8010, 8011, 8091]}], "port 8011 and 8091"),
+        ([8011, 8091], "active", [{"hub": "jupyterhub-physics", "ports": [8010, 8011, 8091]}], ""),
+        ([8011, 8091], "active", [{"hub": "jupyterhub-physics", "ports": [8000, 8001, 8081]}], "port 8011 and 8091"),
+        # One that a former version set up.
+        ([8011, 8091], "active", [], ""),
+        ([8000, 8001, 8081], "inactive", [], ""),
+    ],
+)
+def test_no_port_of_a_hub_is_one_that_something_else_listens_on(listening, state, noted, words):
+    found = {"__hub_host": {"hubs": noted, "listening": listening}, "__hub_is_active": {"stdout": state}}
+    said = refusal(**PHYSICS, **found)
+    assert (words in said) if words else said == ""
+
+
+@pytest.mark.parametrize(
+    ("ports", "words"),
+    [
+        ({"hub_http_port": 20000}, "has the port 20000 and the port 20001 and the port 20081, which"),
+        ({"hub_http_port": 19999}, "has the port 20000 and the port 20080, which"),
+        (
+            {"hub_http_port": 8010, "node_port_first": 8090, "node_port_last": 8099},
+            "has the port 8091, which servers may",
+        ),
+        ({"hub_http_port": 20000, "node_port_first": 30000, "node_port_last": 30099}, ""),
+    ],
+)
+def test_no_port_of_a_hub_is_one_that_a_server_may_get(ports, words):
+    here = {"inventory_hostname": "hub", "groups": {"nodes": ["hub"]}}
+    said = refusal(**{**PHYSICS, **ports}, **here)
+    assert (words in said) if words else said == ""
+    assert refusal(**{**PHYSICS, **ports}) == ""
+
+
+def test_no_port_of_a_hub_is_one_that_a_server_of_another_may_get():
+    node = {"port_first": 8090, "port_last": 8099}
+    assert "has the port 8091, which servers of jupyterhub-chemistry may get" in conflicts(PHYSICS, CHEMISTRY, **node)
+
+
+def test_what_a_named_hub_is_told_of_mirrors_and_registries_is_its_own_and_goes_with_it():
+    told = ("_environment_ca", "_environment_registries", "_environment_apt_sources", "_environment_apt_lists")
+    known = {"environment_ca_file": "/srv/ca.crt"}
+    named = templar("environment", hub_name="physics", **known)
+    unnamed = templar("environment", **known)
+    folder = named.template(trust_as_template("{{ _environment_told }}"))
+    for name in told:
+        expression = trust_as_template(f"{{{{ {name} }}}}")
+        assert named.template(expression).startswith(f"{folder}/")
+        assert "physics" not in unnamed.template(expression)
+    assert (
+        unnamed.template(trust_as_template("{{ _environment_registries }}")) == "/var/lib/jupyterhub-uv/registries.json"
+    )
+    for role, name in (("hub", "_hub_told"), ("node", "_node_told")):
+        found = templar(role, hub_name="physics").template(trust_as_template(f"{{{{ {name} }}}}"))
+        assert found == [folder]
+        assert templar(role).template(trust_as_template(f"{{{{ {name} }}}}")) == []
+        (task,) = (
+            task
+            for task in load(ROLES / role / "tasks/remove.yml")
+            if name in str(task.get("loop")) and "ansible.builtin.file" in task
+        )
+        assert task["ansible.builtin.file"]["state"] == "absent"
+
+
+def done(tasks, known):
+    """The names of the tasks that are not skipped."""
+    for task in tasks:
+        wanted = task.get("when", [])
+        if all(map(known.evaluate_conditional, wanted if isinstance(wanted, list) else [wanted])):
+            yield task["name"]
+            yield from done(task.get("block", []), known)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoken", "others", "names"),
+    [
+        # Whatever there is of it, as after a run that was broken off.
+        ("", False, None, {"Remove what it had for itself", "Stop Caddy", "Remove what it needed"}),
+        ("", True, None, {"Remove what it had for itself", "Stop Caddy", "Remove what it needed"}),
+        ("", False, 2, {"Remove what it had for itself"}),
+        ("physics", False, 0, set()),
+        ("physics", True, 0, {"Stop Caddy", "Remove what it needed"}),
+        ("physics", True, 1, {"Remove what leads to it", "Restart Caddy"}),
+    ],
+)
+def test_https_goes_with_the_hub_that_it_is_spoken_for_alone(name, spoken, others, names):
+    found = {
+        "__hub_https": {"stat": {"exists": spoken}},
+        "__hub_https_others": {"matched": others},
+        "__hub_https_of_others": {"stat": {"exists": others is not None}},
+        "__hub_https_unit": {"stat": {"exists": True}},
+    }
+    known = templar("hub", hub_name=name, **found)
+    acting = {name for name in done(load(ROLES / "hub/tasks/remove_https.yml"), known) if name.split()[0] != "Look"}
+    assert acting - {"Have nobody speak HTTPS", "Let Caddy forget this hub alone"} == names
+
+
+def test_what_a_hub_without_a_name_has_for_https_is_all_its_own():
+    assert value("_hub_https_files") == [
+        "/etc/jupyterhub/secrets/https.crt",
+        "/etc/jupyterhub/secrets/https.key",
+        "/etc/jupyterhub/https-acme-ca.crt",
+        "/etc/jupyterhub/Caddyfile",
+    ]
+    assert value("_hub_https_files", **PHYSICS) == ["/etc/jupyterhub-https"]
+
+
+MISNAMED = [
+    "Physics",
+    "physics-2",
+    "2physics",
+    "p" * 13,
+    "proxy",
+    "uv",
+    "jupyter",
+    "jupyterhub",
+    "systemd",
+    "singleuser",
+]
+
+
+@pytest.mark.parametrize("name", MISNAMED)
+def test_a_name_that_others_could_be_taken_for_is_refused(name):
+    assert "hub_name must be at most 12 small letters and digits" in refusal_of_host({}, "", hub_name=name)
+
+
+@pytest.mark.parametrize(("role", "file"), [("hub", "remove"), ("hub", "restore"), ("node", "remove")])
+@pytest.mark.parametrize("name", MISNAMED)
+def test_nothing_is_removed_or_restored_by_a_name_that_others_could_be_taken_for(name, role, file):
+    first = load(ROLES / role / "tasks" / f"{file}.yml")[0]
+    assert first["ansible.builtin.import_role"] == {
+        "name": "libcloudspawner.jupyterhub.environment",
+        "tasks_from": "name",
+    }
+    (task,) = load(ROLES / "environment/tasks/name.yml")
+    check = task["ansible.builtin.assert"]
+    known = templar("environment", hub_name=name)
+    assert not all(map(known.evaluate_conditional, check["that"]))
+    assert known.template(check["fail_msg"]).endswith(f"but is {name}. Nothing was changed.")
+    for good in ({"hub_name": "physics"}, {"hub_name": ""}, {}):
+        assert all(map(templar("environment", **good).evaluate_conditional, check["that"]))
+
+
+def test_a_teardown_by_a_name_that_nothing_has_is_refused_before_anything_is_removed():
+    (play,) = load(ROOT / "playbooks/teardown.yml")
+    names = [task["name"] for task in play["tasks"]]
+    assert names.index("Refuse to remove a hub that is not there") < names.index("Remove the hub")
+    (task,) = (task for task in play["tasks"] if task["name"] == "Refuse to remove a hub that is not there")
+    found = {"hub_name": "physik", "inventory_hostname": "hub", "named": {"matched": 0}}
+    check = task["ansible.builtin.assert"]
+    assert not templar("hub", **found).evaluate_conditional(check["that"][0])
+    assert "hub has nothing of a hub named physik." in templar("hub", **found).template(check["fail_msg"])
+    assert templar("hub", **{**found, "named": {"matched": 1}}).evaluate_conditional(check["that"][0])
+
+
+def test_a_name_whose_group_the_users_of_another_hub_have_is_refused():
+    noted = "/var/lib/jupyterhub-singleuser/made-shared:group jupyterhub-physics"
+    assert "is that of a folder that users of another hub share" in refusal_of_host({}, noted, hub_name="physics")
+    assert refusal_of_host({}, "", hub_name="physics") == ""

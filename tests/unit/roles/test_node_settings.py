@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.template import trust_as_template as trust
+from ansible_collections.libcloudspawner.jupyterhub.plugins.filter.hub_conflicts import hub_conflicts
 from role_settings import ROLES, problem_checks, rendered, templar
 from role_settings import refusal as said_by
 
@@ -29,7 +30,8 @@ def test_homes_that_the_unit_hides_are_not_hidden_twice(root):
 def refusal(**variables):
     """What the checks say that refuse the variables; empty if none does."""
     checks, of_task = problem_checks("node", "problems")
-    return said_by(checks, templar("node", **of_task, **variables))
+    # No filter of the collection is there without Ansible itself.
+    return said_by(checks, templar("node", **{**of_task, "__node_conflicts": [], **variables}))
 
 
 def environments(*names):
@@ -149,3 +151,78 @@ def test_a_shared_folder_whose_name_makes_no_group_is_refused(name):
 def test_a_root_of_shared_folders_that_holds_something_else_is_refused(root):
     assert f"and is {root}." in refusal(node_shared_root=root).replace("\n", " ")
     assert refusal(node_shared_root="/srv/shared", node_shared_folders=[{"name": "class-7"}]) == ""
+
+
+def test_a_shared_folder_of_a_named_hub_has_a_name_that_leaves_room_for_the_hubs():
+    def said(folder):
+        return refusal(hub_name="physics", node_shared_folders=[{"name": folder}])
+
+    assert said("lab-1234") == ""
+    assert "at most 8 small letters" in said("lab-12345")
+    assert len("jupyterhub_physics-lab-1234-read") == 32
+
+
+def test_a_shared_folder_does_not_take_the_group_of_another_hub():
+    found = {"stdout": "jupyterhub-physics:x:997:996::/var/lib/jupyterhub-physics:/usr/sbin/nologin"}
+    said = refusal(node_shared_folders=[{"name": "physics"}], __node_hubs=found, inventory_hostname="node")
+    assert "those of other hubs of node: jupyterhub-physics." in said
+
+
+def test_names_of_a_named_hub_are_no_parts_of_those_of_others():
+    known = templar("node", hub_name="physics")
+    for name, value in {
+        "_node_slice": "jupyterhub_physics-singleuser.slice",
+        "_node_control_socket": "/run/jupyterhub-physics-singleuserctl.sock",
+        "node_account_prefix": "physics-",
+        "node_data_root": "/data-physics",
+        "node_shared_root": "/srv/shared-physics",
+    }.items():
+        assert known.template(trust(f"{{{{ {name} }}}}")) == value
+    assert templar("node").template(trust("{{ node_data_root }} {{ node_shared_root }} {{ _node_slice }}")) == (
+        "/data /srv/shared jupyterhub-singleuser.slice"
+    )
+    memory = known.template(trust("{{ _node_running | last }}"))
+    assert memory == r"run-jupyterhub\x2dphysics\x2dsingleuser-homes-*.mount"
+
+
+@pytest.mark.parametrize("prefix", ["jupyterhub-", "jupyterhub-proxy", "systemd-", "jupyterhub"])
+def test_accounts_of_users_are_not_named_like_those_of_services(prefix):
+    assert f"node_account_prefix is {prefix}, and" in refusal(node_account_prefix=prefix)
+    assert refusal(node_account_prefix="jupyter-") == refusal(hub_name="physics") == ""
+
+
+def settings(hub, **variables):
+    known = templar("node", hub_name=hub, **variables)
+    return known.template(trust("{{ _node_settings | combine({'hub': _node_prefix}) }}"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, ""),
+        (
+            {"node_data_root": "/data-chemistry"},
+            "node_data_root of jupyterhub-physics is /data-chemistry, and node_data",
+        ),
+        (
+            {"node_data_root": "/srv/shared-chemistry/data/"},
+            "node_shared_root of jupyterhub-chemistry on node is /srv/",
+        ),
+        ({"node_shared_root": "/srv//shared-chemistry/"}, "set another node_shared_root"),
+        ({"node_shared_root": "/srv/shared"}, ""),
+        ({"node_data_root": "/"}, "set another node_data_root"),
+        ({"node_account_prefix": "chemistry-"}, "and that of jupyterhub-chemistry on node is chemistry-"),
+        ({"node_account_prefix": "chem"}, "Set another node_account_prefix"),
+        ({"node_account_prefix": "chemistry-2-"}, "Set another node_account_prefix"),
+        ({"node_home_root": "/srv/homes"}, ""),
+    ],
+)
+def test_folders_and_accounts_of_another_hub_are_refused_by_both_names(variables, words):
+    other = settings("chemistry")
+    said = "\n".join(hub_conflicts(settings("physics", **variables), [other], "node"))
+    assert (words in said) if words else said == ""
+    assert hub_conflicts(other, [other], "node") == []
+
+
+def test_preflight_says_what_another_hub_has():
+    assert refusal(__node_conflicts=["One.", "Two."]) == "One.\n- Two."

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -350,6 +352,44 @@ def test_an_instance_of_another_hub_keeps_its_port(host):
     host.configuration |= {"port_first": 20000, "port_last": 20001}
     ports = {host.start("alice")["instance"]["port"], host.start("bob", hub="other")["instance"]["port"]}
     assert ports == {20000, 20001}
+
+
+def test_two_hubs_with_names_of_their_own_have_an_instance_of_the_same_user_each(host, physics):
+    ranges = {"port_first": 20000, "port_last": 20001}
+    host.configuration |= ranges
+    physics.configuration |= ranges
+    ports = {host.start()["instance"]["port"], physics.start(account="physics-alice")["instance"]["port"]}
+    assert ports == {20000, 20001}
+    assert list(host.units) == ["jupyterhub-singleuser@alice.service"]
+    assert list(physics.units) == ["jupyterhub-physics-singleuser@alice.service"]
+    # Whatever a hub calls itself, it is the socket that says which it is.
+    for helper, account in ((host, "jupyter-alice"), (physics, "physics-alice")):
+        assert [one["account"] for one in helper.ask("list")["instances"]] == [account]
+    assert physics.ask("stop")["found"]
+    assert host.ask("status")["instance"]["state"] == "running"
+    assert not physics.ask("stop")["found"]
+
+
+@pytest.mark.parametrize(("name", "waits"), [(".ports", True), (".accounts", True), ("ports", False), ("alice", False)])
+def test_two_hubs_choose_ports_and_make_accounts_one_after_the_other(host, physics, name, waits, monkeypatch):
+    with host.helper.locked(name):
+        monkeypatch.setattr(fcntl, "LOCK_EX", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(BlockingIOError) if waits else contextlib.nullcontext(), physics.helper.locked(name):
+            pass
+
+
+def test_the_account_that_was_made_for_one_hub_is_none_of_the_other(host, physics):
+    host.start()
+    physics.accounts |= host.accounts
+    assert "was not made for JupyterHub" in physics.start(account="jupyter-alice")["error"]
+
+
+def test_slices_and_groups_of_a_hub_are_no_parts_of_those_of_another(pure, physics):
+    assert (pure.SLICE, pure.SHARED_GROUP) == ("jupyterhub-singleuser", "jupyterhub")
+    assert (physics.helper.SLICE, physics.helper.SHARED_GROUP) == (
+        "jupyterhub_physics-singleuser",
+        "jupyterhub_physics",
+    )
 
 
 def test_an_account_that_was_made_by_half_is_no_hindrance_to_the_next_start(host):

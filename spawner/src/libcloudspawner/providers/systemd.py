@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from ..observability import CALLS
@@ -101,7 +102,7 @@ class SystemdProvider(Provider):
             except OSError as error:
                 raise ProviderUnreachable(
                     f"The control socket {self._control_socket} cannot be reached ({error.strerror or error}). "
-                    "Is jupyterhub-singleuserctl.socket running, and is the hub in its group?"
+                    f"Is {Path(self._control_socket).stem}.socket running, and is the hub in its group?"
                 ) from error
             connection.settimeout(_ANSWER_SECONDS)
             try:

@@ -325,3 +325,42 @@ def test_the_documentation_and_the_options_agree():
     assert {name: (option["type"], option.get("default")) for name, option in documented.items()} == {
         name: (option["type"], option.get("default")) for name, option in spec.items()
     }
+
+
+@pytest.fixture
+def hosts_hubs(tmp_path, monkeypatch):
+    """The notes of a hub without a name and of one that is named physics."""
+    monkeypatch.setattr(hub_api, "ETC", tmp_path)
+    for folder, port in (("jupyterhub", 8081), ("jupyterhub-physics", 8091)):
+        (tmp_path / folder / "secrets").mkdir(parents=True)
+        (tmp_path / folder / "hub.json").write_text(json.dumps({"api_url": f"http://127.0.0.1:{port}/x/hub/api"}))
+        token = tmp_path / folder / "secrets/singleuser.token"
+        token.write_text(f"{folder}-token")
+        token.chmod(0o600)
+    return tmp_path
+
+
+def connected(**options):
+    defaults = {name: option.get("default") for name, option in hub_api.CONNECTION_SPEC.items()}
+    return hub_api.connect({**defaults, **options}, lambda token: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "url", "token"),
+    [
+        ({}, "http://127.0.0.1:8081/x/hub/api", "jupyterhub-token"),
+        ({"hub_name": "physics"}, "http://127.0.0.1:8091/x/hub/api", "jupyterhub-physics-token"),
+        ({"hub_name": "physics", "token": "own"}, "http://127.0.0.1:8091/x/hub/api", "own"),
+        ({"hub_name": "physics", "api_url": "http://hub/hub/api"}, "http://hub/hub/api", "jupyterhub-physics-token"),
+    ],
+)
+def test_the_hub_of_a_name_is_asked_with_its_own_token(hosts_hubs, options, url, token):
+    api = connected(**options)
+    assert (api.api_url, api.token) == (url, token)
+
+
+def test_a_name_that_no_hub_has_asks_no_other_hub(hosts_hubs):
+    with pytest.raises(hub_api.HubError, match=r"There is no hub named physik here: .*/jupyterhub-physik/hub.json"):
+        connected(hub_name="physik")
+    (hosts_hubs / "jupyterhub/hub.json").unlink()
+    assert connected().api_url == "http://127.0.0.1:8081/hub/api"

@@ -69,6 +69,14 @@ def test_spans_of_systemd_are_read(text, seconds):
     assert instance_info.seconds(text) == seconds
 
 
+@pytest.mark.parametrize(
+    ("hub_name", "unit"),
+    [("", "jupyterhub-singleuser@ada.service"), ("physics", "jupyterhub-physics-singleuser@ada.service")],
+)
+def test_the_units_of_a_hub_bear_its_name(hub_name, unit):
+    assert instance_info.unit_name(RECORD, instance_info.node_name(hub_name)) == unit
+
+
 def test_records_are_sorted_and_locks_are_none(tmp_path):
     for user in ("bob", "ada"):
         (tmp_path / f"{user}.json").write_text(json.dumps({**RECORD, "user": user}))
