@@ -11,7 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from systemd_files import read_environment_file, read_unit, read_words
 
-TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n"))
+# What Unicode promises never to make a character, which systemd does not take for text.
+NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)] + [
+    chr(plane | last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF)
+]
+TEXT = st.text(
+    st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n", exclude_characters=NONCHARACTERS)
+)
 CONFIGURATION = {"slices": ["gpu"], "home_root": "/srv/homes"}
 QUOTES = st.text("a\"'\\$%{}`;# \t\n=é", max_size=12)
 WORDS = TEXT | QUOTES
@@ -22,6 +28,12 @@ WORDS = TEXT | QUOTES
 def test_a_server_gets_its_variables_as_they_are(pure, variables):
     assert pure.checked_environment(variables) == variables
     assert read_environment_file(pure.environment_file(variables)) == variables
+
+
+@pytest.mark.parametrize("character", NONCHARACTERS, ids=ascii)
+def test_a_variable_that_systemd_does_not_take_for_text_is_refused(pure, character):
+    with pytest.raises(pure.RequestError, match="cannot pass it on"):
+        pure.checked_environment({"A": character})
 
 
 @given(WORDS)
