@@ -562,6 +562,7 @@ def test_requirements_of_ones_own_hold_what_stops_idle_servers():
         ({"hub_https": "letsencrypt"}, "needs the names that the hub is reached by"),
         ({"hub_https": "manual", "hub_https_hosts": ["hub.example.org"]}, "they must both name a file"),
         ({"hub_subdomain_host": "hub.example.org"}, "It is the address of the hub without a path"),
+        ({"hub_name": "physics", "hub_subdomain_host": "https://a.org"}, "which hubs with a hub_name share"),
         ({"hub_subdomain_host": "https://10.0.0.1"}, "and cannot be a number"),
         (
             {"hub_https": "manual", "hub_https_hosts": ["a.org"], "hub_subdomain_host": "https://b.org"},
