@@ -70,7 +70,18 @@ def pull(reference: str, jupyterhub: str) -> ContainerImage:
         raise ImageError(f"The image {reference} cannot be pulled: {error}") from None
     name = re.sub(r"(@sha256:\w+|:[\w.-]+)$", "", reference)
     digests = json.loads(run(PODMAN, "image", "inspect", "--format={{json .RepoDigests}}", found))
-    return look(found, next((one for one in digests if one.startswith(f"{name}@")), reference), jupyterhub)
+    own = [one for one in digests if one.startswith(f"{name}@")]
+    # One that was pushed from here has the digest of before too, which its registry does not know.
+    known = next((one for one in own if len(own) == 1 or can_be_pulled(one)), reference)
+    return look(found, known, jupyterhub)
+
+
+def can_be_pulled(reference: str) -> bool:
+    try:
+        run(PODMAN, "pull", "--quiet", reference)
+    except ProgramError:
+        return False
+    return True
 
 
 def build(repository: Path, dockerfile: Path, tag: str, jupyterhub: str) -> ContainerImage:
