@@ -131,6 +131,12 @@ def test_the_port_is_given_by_the_provider(create, folder, host):
     assert seen(folder)["env"]["JUPYTERHUB_SERVICE_URL"] == f"http://{host}:{created.port}/user/alice%40b/"
 
 
+def test_a_server_that_has_just_begun_and_shows_no_environment_yet_runs(create, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil.Process, "environ", lambda process: {})
+        assert create().state is State.RUNNING
+
+
 def test_the_token_is_in_no_file_and_no_command_line(create, folder):
     create(command=("jupyterhub-singleuser", "--flag"))
     assert TOKEN not in " ".join(seen(folder)["argv"])

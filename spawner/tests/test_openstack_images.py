@@ -9,7 +9,7 @@ import sys
 from io import StringIO
 
 import pytest
-from fakecloud import FOREVER, FakeCloud, Image, faults
+from fakecloud import FOREVER, Image, faults
 from fakes import launch_request
 from libcloudspawner import images as command
 from libcloudspawner.providers import openstack_images
@@ -21,12 +21,6 @@ from libcloudspawner.providers.openstack_images import BuiltImage, OpenStackImag
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
     monkeypatch.setattr(openstack_images, "_POLL_SECONDS", 0.01)
-
-
-@pytest.fixture
-def cloud():
-    with FakeCloud(guest="never") as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
-from fakecloud import FakeCloud, Volume, faults
+from fakecloud import Volume, faults
 from fakes import launch_request
 from libcloudspawner import volumes as command
 from libcloudspawner.providers import openstack, openstack_volumes
@@ -30,12 +30,6 @@ def quick(monkeypatch):
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(openstack_volumes, "_READY_SECONDS", 0.2)
-
-
-@pytest.fixture
-def cloud():
-    with FakeCloud(guest="never") as cloud:
-        yield cloud
 
 
 @pytest.fixture

@@ -27,13 +27,7 @@ PLAY = """
 @pytest.fixture
 def params(cloud):
     cloud.guest, cloud.password = "never", "a-password-that-nobody-may-see"
-    return {
-        "arg_user_id": cloud.user,
-        "arg_key": cloud.password,
-        "ex_force_auth_url": cloud.auth_url,
-        "ex_tenant_name": cloud.project,
-        "ex_force_service_region": cloud.region,
-    }
+    return cloud.driver_params()
 
 
 @pytest.fixture

@@ -126,18 +126,23 @@ def test_a_self_signed_certificate_is_taken_with_a_note(configured, tmp_path, ho
     assert "username_input" in host.check_output(f"{ask} --cacert /tmp/own.crt")
 
 
+def sign_in_and_work(page, user, host):
+    """In a server that is found at ``host``."""
+    page.fill("#username_input", user)
+    page.fill("#password_input", "molecule")
+    page.click("#login_submit")
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_url(f"https://{host}/user/{user}/lab*", timeout=90_000)
+    run_cell(page, "print(6 * 7)", "42")
+
+
 def test_a_student_works_by_https_and_is_led_there_from_http(manual, authority, browser, api):
     chromium = browser(authority / "ca.crt")
     page = chromium.new_page(base_url=f"https://{NAME}")
     page.set_default_timeout(60_000)
     page.goto(f"http://{NAME}/hub/login")
     assert page.url.startswith(f"https://{NAME}/hub/login")
-    page.fill("#username_input", STUDENT)
-    page.fill("#password_input", "molecule")
-    page.click("#login_submit")
-    page.get_by_role("button", name="Start").click()
-    page.wait_for_url(f"https://{NAME}/user/{STUDENT}/lab*", timeout=90_000)
-    run_cell(page, "print(6 * 7)", "42")
+    sign_in_and_work(page, STUDENT, NAME)
     cookies = page.context.cookies()
     assert cookies
     assert all(cookie["secure"] for cookie in cookies if cookie["name"].startswith("jupyterhub"))
@@ -198,12 +203,7 @@ def test_the_sign_in_at_the_hub_is_not_sent_to_a_server_with_a_name_of_its_own(c
     page = chromium.new_page(base_url=f"https://{NAME}")
     page.set_default_timeout(60_000)
     page.goto("/hub/login")
-    page.fill("#username_input", ANOTHER)
-    page.fill("#password_input", "molecule")
-    page.click("#login_submit")
-    page.get_by_role("button", name="Start").click()
-    page.wait_for_url(f"https://{ANOTHER}.{NAME}/user/{ANOTHER}/lab*", timeout=90_000)
-    run_cell(page, "print(6 * 7)", "42")
+    sign_in_and_work(page, ANOTHER, f"{ANOTHER}.{NAME}")
 
     def sent_to(host):
         return {cookie["name"] for cookie in page.context.cookies(f"https://{host}/hub/")}

@@ -73,7 +73,18 @@ def pull(podman: Path, reference: str, jupyterhub: str) -> ContainerImage:
         raise ImageError(f"The image {reference} cannot be pulled: {error}") from None
     name = re.sub(r"(@sha256:\w+|:[\w.-]+)$", "", reference)
     digests = json.loads(run(podman, "image", "inspect", "--format={{json .RepoDigests}}", found))
-    return look(podman, found, next((one for one in digests if one.startswith(f"{name}@")), reference), jupyterhub)
+    own = [one for one in digests if one.startswith(f"{name}@")]
+    # One that was pushed from here has the digest of before too, which its registry does not know.
+    known = next((one for one in own if len(own) == 1 or can_be_pulled(podman, one)), reference)
+    return look(podman, found, known, jupyterhub)
+
+
+def can_be_pulled(podman: Path, reference: str) -> bool:
+    try:
+        run(podman, "pull", "--quiet", reference)
+    except ProgramError:
+        return False
+    return True
 
 
 def build(podman: Path, repository: Path, dockerfile: Path, tag: str, jupyterhub: str) -> ContainerImage:

@@ -19,8 +19,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import options
-from .checkconfig import load
+from . import cloudcommand, options
+from .cloudcommand import openstack_spawner
 from .providers.base import ProviderError
 from .providers.openstack_images import OpenStackImages, newest, superfluous
 from .spawner import LibcloudSpawner
@@ -95,27 +95,14 @@ VERBS: dict[str, Callable[..., str]] = {
 }
 
 
-def run(verb: str, config: str, arguments: Sequence[Any]) -> str:
-    app = load(config)
-    spawner = app.spawner_class(parent=app)
-    if not isinstance(spawner, LibcloudSpawner) or spawner.provider != "openstack":
-        raise ProviderError("The hub does not make machines of an OpenStack cloud.")
+def run(verb: str, config: str, *arguments: str) -> str:
+    spawner = openstack_spawner(config)
     cloud = OpenStackImages(**{name: getattr(spawner, name) for name in OpenStackImages.SETTINGS})
     return VERBS[verb](cloud, spawner, *arguments)
 
 
 def main() -> int:
-    if len(sys.argv) < 3 or sys.argv[1] not in VERBS:
-        print(f"usage: python -m libcloudspawner.images {'|'.join(VERBS)} CONFIG [ARGUMENT...]", file=sys.stderr)
-        return 2
-    try:
-        said = run(sys.argv[1], sys.argv[2], sys.argv[3:])
-    except ProviderError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if said:
-        print(said)
-    return 0
+    return cloudcommand.main("images", VERBS, "[ARGUMENT...]", run)
 
 
 if __name__ == "__main__":

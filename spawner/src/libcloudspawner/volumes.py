@@ -14,11 +14,11 @@ import json
 import sys
 from collections.abc import Callable, Collection
 
-from .checkconfig import load
+from . import cloudcommand
+from .cloudcommand import openstack_spawner
 from .providers.base import ProviderError
 from .providers.openstack import OpenStackProvider
 from .providers.openstack_volumes import NO_SERVICE, Volumes
-from .spawner import LibcloudSpawner
 
 
 def list_all(volumes: Volumes, ids: Collection[str]) -> str:
@@ -37,10 +37,7 @@ VERBS: dict[str, tuple[Callable[[Volumes, Collection[str]], str], str]] = {
 
 
 def run(verb: str, config: str, *ids: str) -> str:
-    app = load(config)
-    spawner = app.spawner_class(parent=app)
-    if not isinstance(spawner, LibcloudSpawner) or spawner.provider != "openstack":
-        raise ProviderError("The hub does not make machines of an OpenStack cloud.")
+    spawner = openstack_spawner(config)
     provider = OpenStackProvider(**{name: getattr(spawner, name) for name in OpenStackProvider.SETTINGS})
     work, nothing = VERBS[verb]
     try:
@@ -52,17 +49,7 @@ def run(verb: str, config: str, *ids: str) -> str:
 
 
 def main() -> int:
-    if len(sys.argv) < 3 or sys.argv[1] not in VERBS:
-        print(f"usage: python -m libcloudspawner.volumes {'|'.join(VERBS)} CONFIG [ID...]", file=sys.stderr)
-        return 2
-    try:
-        said = run(*sys.argv[1:])
-    except ProviderError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if said:
-        print(said)
-    return 0
+    return cloudcommand.main("volumes", VERBS, "[ID...]", run)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ def podman(tmp_path):
     program = tmp_path / "podman"
     program.write_text(
         f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n[ "$1" != image ] || shift\n'
+        'case "$*" in *sha256:0ld*) echo manifest unknown >&2; exit 125 ;; esac\n'
         f'[ -e "{tmp_path}/$1" ] || {{ echo no such thing >&2; exit 125; }}\nexec cat "{tmp_path}/$1"\n'
     )
     program.chmod(0o755)
@@ -62,6 +63,12 @@ def test_a_pulled_image_is_known_by_its_digest_from_then_on(podman, tmp_path):
     assert (image.id, image.reference) == ("0123", "registry.example.org/lab@sha256:7")
     container_image.write_note(tmp_path, image)
     assert container_image.read_note(tmp_path) == image
+
+
+def test_of_two_digests_the_one_is_taken_that_the_registry_knows(podman):
+    name = "registry.example.org/lab"
+    (podman / "inspect").write_text(json.dumps([f"{name}@sha256:0ld", f"{name}@sha256:7"]))
+    assert container_image.pull(f"{name}:2026-11", "6.1.1").reference == f"{name}@sha256:7"
 
 
 def test_an_environment_without_an_image_has_no_note(tmp_path):

@@ -206,18 +206,20 @@ class LocalProvider(Provider):
         child = self._children.get(record.request_id)
         status = child.poll() if child else None
         server = processes.server(record)
+        # A program that has just begun shows no environment yet, by which its process is found.
+        is_running = server is not None or (child is not None and status is None)
         return Instance(
             id=record.request_id,
             name=record.name,
             user=record.user,
             server=record.server,
             request_id=record.request_id,
-            state=State.RUNNING if server else State.FAILED if status else State.STOPPED,
+            state=State.RUNNING if is_running else State.FAILED if status else State.STOPPED,
             address=record.address,
             port=record.port,
             owns_port=server is not None and processes.listen(record),
             exit_status=status or 0,
-            detail="" if server else _ending(status),
+            detail="" if is_running else _ending(status),
         )
 
     def _stop(self, record: _Record) -> None:
