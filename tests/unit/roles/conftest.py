@@ -50,6 +50,7 @@ class Host:
         self.accounts = {name: self._account(name, uid) for name, uid in {"root": 0, "www-data": 33}.items()}
         self.units: dict[str, dict[str, str]] = {}
         self.journal: list[str] = []
+        self._arrived: list[str] = []
         # Where the image of a home that has a capacity lies.
         self.image = ""
         self.commands: list[tuple[str, ...]] = []
@@ -145,8 +146,11 @@ class Host:
     def _podman(self, *_: str) -> str:
         return ""
 
-    def _journalctl(self, *_: str) -> str:
-        return "".join(f"{line}\n" for line in self.journal)
+    def _journalctl(self, *arguments: str) -> str:
+        if "--sync" in arguments:
+            self._arrived = list(self.journal)
+            return ""
+        return "".join(f"{line}\n" for line in self._arrived)
 
     def _show(self, _: str, properties: str, *units: str) -> str:
         if "DropInPaths" in properties:
