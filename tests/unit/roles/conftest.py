@@ -17,17 +17,9 @@ from programs import load_program
 
 HELPER = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuserctl"
 TOKEN = "a-token-that-nobody-may-see"
-PATHS = (
-    "CONFIGURATION",
-    "ENVIRONMENT_FILES",
-    "STATE",
-    "DROP_INS",
-    "ACCOUNTS",
-    "ENVIRONMENTS",
-    "HOME_DATA",
-    "HOOKS",
-    "PROCESSES",
-)
+# What the role makes beforehand, and what it or the helper makes where it is needed.
+FOLDERS = ("ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS")
+OTHERS = ("CONFIGURATION", "HOME_DATA", "HOOKS", "PROCESSES", "MEMORY_HOMES")
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
@@ -57,9 +49,9 @@ class Host:
         self.failures: dict[str, str] = {}
         self.taken_ports: set[int] = set()
         self._lock = threading.Lock()
-        for name in PATHS:
+        for name in (*FOLDERS, *OTHERS):
             setattr(helper, name, root / Path(getattr(helper, name)).relative_to("/"))
-        for name in PATHS[1:-4]:
+        for name in FOLDERS:
             getattr(helper, name).mkdir(parents=True, exist_ok=True)
         self.write_configuration()
         self._add_environment("default")
