@@ -67,8 +67,8 @@ def test_a_pulled_image_is_known_by_its_digest_from_then_on(podman, tmp_path):
 
 def test_of_two_digests_the_one_is_taken_that_the_registry_knows(podman):
     name = "registry.example.org/lab"
-    (podman / "inspect").write_text(json.dumps([f"{name}@sha256:0ld", f"{name}@sha256:7"]))
-    assert container_image.pull(f"{name}:2026-11", "6.1.1").reference == f"{name}@sha256:7"
+    (podman.parent / "inspect").write_text(json.dumps([f"{name}@sha256:0ld", f"{name}@sha256:7"]))
+    assert container_image.pull(podman, f"{name}:2026-11", "6.1.1").reference == f"{name}@sha256:7"
 
 
 def test_an_environment_without_an_image_has_no_note(tmp_path):
