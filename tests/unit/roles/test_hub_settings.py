@@ -471,6 +471,15 @@ def test_servers_are_culled_only_where_files_stay(settings, culls):
     assert known.evaluate_conditional(trust_as_template("_hub_culls")) is culls
 
 
+def test_servers_whose_files_would_go_are_stopped_only_when_both_is_said():
+    words = "files of users end with their servers"
+    assert words in refusal(hub_storage_type="none", hub_cull_enabled=True)
+    assert words in refusal(hub_profile_list=TRIAL, hub_cull_enabled="true")
+    assert refusal(hub_storage_type="none", hub_cull_enabled=True, hub_allow_data_loss="true") == ""
+    assert refusal(hub_storage_type="none", hub_cull_enabled=False) == ""
+    assert refusal(hub_storage_type="none") == ""
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
