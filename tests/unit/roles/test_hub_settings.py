@@ -263,6 +263,16 @@ def test_programs_of_postgresql_are_told_of_the_database_without_its_password(ur
             {"hub_db_type": "postgresql", "hub_allow_new_database": "true"},
             "",
         ),
+        (
+            "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite",
+            {"hub_db_type": "postgresql", "hub_copy_database": "true"},
+            "",
+        ),
+        (
+            "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite",
+            {"hub_db_type": "postgresql", "hub_copy_database": "true", "hub_allow_new_database": "true"},
+            "Give one of the two",
+        ),
         ("postgresql+psycopg:///jupyterhub?host=/run/postgresql", {"hub_db_type": "postgresql"}, ""),
         (
             "postgresql://hub:former@db/hub",
@@ -459,6 +469,15 @@ def test_servers_are_culled_only_where_files_stay(settings, culls):
     ]
     known = templar("hub", **{**settings, "hub_profile_list": profiles})
     assert known.evaluate_conditional(trust_as_template("_hub_culls")) is culls
+
+
+def test_servers_whose_files_would_go_are_stopped_only_when_both_is_said():
+    words = "files of users end with their servers"
+    assert words in refusal(hub_storage_type="none", hub_cull_enabled=True)
+    assert words in refusal(hub_profile_list=TRIAL, hub_cull_enabled="true")
+    assert refusal(hub_storage_type="none", hub_cull_enabled=True, hub_allow_data_loss="true") == ""
+    assert refusal(hub_storage_type="none", hub_cull_enabled=False) == ""
+    assert refusal(hub_storage_type="none") == ""
 
 
 @pytest.mark.parametrize(
