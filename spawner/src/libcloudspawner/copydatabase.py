@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -88,6 +89,7 @@ def _copy_rows(source: Engine, target: Engine, tables: MetaData) -> int:
 
 
 def main() -> int:
+    os.umask(0o077)
     given = json.load(sys.stdin)
     try:
         print(f"Users that were copied: {copy(given['from'], given['to'])}")

@@ -449,7 +449,7 @@ def test_volumes_are_deleted_once_the_hub_that_could_make_some_has_stopped():
 
 
 @pytest.mark.parametrize(
-    ("settings", "culls"),
+    ("settings", "may_cull"),
     [
         ({"hub_provider": "systemd"}, True),
         ({"hub_provider": "systemd", "hub_storage_type": "none"}, False),
@@ -462,22 +462,21 @@ def test_volumes_are_deleted_once_the_hub_that_could_make_some_has_stopped():
     ],
     ids=str,
 )
-def test_servers_are_culled_only_where_files_stay(settings, culls):
+def test_servers_may_be_culled_where_files_stay(settings, may_cull):
     profiles = [
         {"display_name": "One", "spawner_override": {"storage_type": kind}}
         for kind in settings.get("hub_profile_list", [])
     ]
     known = templar("hub", **{**settings, "hub_profile_list": profiles})
-    assert known.evaluate_conditional(trust_as_template("_hub_culls")) is culls
+    assert known.evaluate_conditional(trust_as_template("_hub_may_cull")) is may_cull
 
 
-def test_servers_whose_files_would_go_are_stopped_only_when_both_is_said():
-    words = "files of users end with their servers"
+def test_servers_whose_files_would_go_are_stopped_only_when_that_is_said():
+    words = "Files of users end with their servers"
     assert words in refusal(hub_storage_type="none", hub_cull_enabled=True)
     assert words in refusal(hub_profile_list=TRIAL, hub_cull_enabled="true")
     assert refusal(hub_storage_type="none", hub_cull_enabled=True, hub_allow_data_loss="true") == ""
     assert refusal(hub_storage_type="none", hub_cull_enabled=False) == ""
-    assert refusal(hub_storage_type="none") == ""
 
 
 @pytest.mark.parametrize(
@@ -541,15 +540,13 @@ def test_groups_and_users_come_in_or_stay_out_as_they_are_named():
     assert "eve" in refusal(hub_blocked_users=["eve"], hub_allowed_users=["eve"])
 
 
-def test_idle_servers_are_culled_unless_their_files_would_go_with_them():
+def test_idle_servers_are_culled_by_a_service_that_may_do_nothing_else():
     services = configuration(SECRET, hub_cull_timeout=600).JupyterHub.services
     assert "--timeout=600" in services[1]["command"]
-    assert "jupyterhub-idle-culler" in [role["name"] for role in configuration(SHARED).JupyterHub.load_roles]
+    roles = {role["name"]: role["scopes"] for role in configuration(SHARED).JupyterHub.load_roles}
+    assert roles["jupyterhub-idle-culler"] == ["list:users", "read:users:activity", "read:servers", "delete:servers"]
     assert len(configuration(SECRET, hub_cull_enabled=False).JupyterHub.services) == 1
     assert len(configuration(SHARED, hub_cull_enabled=False).JupyterHub.load_roles) == 1
-    culls = trust_as_template("_hub_culls")
-    assert not templar("hub", hub_provider="openstack").evaluate_conditional(culls)
-    assert templar("hub", hub_provider="openstack", hub_allow_data_loss=True).evaluate_conditional(culls)
 
 
 def test_profiles_have_times_of_their_own():
@@ -632,7 +629,7 @@ def test_the_image_that_auto_means_is_recorded_in_profiles_and_groups():
 def test_a_tag_that_says_nothing_is_refused(tag):
     said = refusal(**CLOUD, hub_userserver_images=[{"name": "jupyter", "tag": tag}])
     assert "for jupyter. That does not say which image it is" in said
-    assert refusal(**CLOUD, hub_userserver_images=IMAGES) == ""
+    assert refusal(**CLOUD, hub_cull_enabled=False, hub_userserver_images=IMAGES) == ""
 
 
 def test_an_environment_of_a_node_has_no_tag():
