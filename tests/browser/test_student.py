@@ -44,6 +44,7 @@ def test_a_student_logs_in_chooses_works_and_logs_out(hub, student, page, screen
 
     page.wait_for_url(re.compile(f"/user/{student}/lab"), timeout=90_000)
     run_cell(page, "print(6 * 7, __import__('numpy').__name__)", "42 numpy")
+    expect(page.get_by_text("official Jupyter news")).to_have_count(0)
     screenshot("notebook")
     assert hub.server(student)["user_options"] == {"userserver_size": "large", "userserver_image": "default"}
 
