@@ -277,6 +277,7 @@ async def test_how_servers_are_reached_cannot_differ_from_user_to_user(new_spawn
         ),
         ({"display_name": "X", "spawner_override": {"mem_limit": "much"}}, "X: "),
         ({"display_name": "X", "spawner_override": {"hub_id": "b"}}, "hub_id is the same for all users"),
+        ({"display_name": "X", "spawner_override": {"max_age": 60}}, "max_age is the same for all users"),
         ({"display_name": "X", "spawner_override": {"cmd": 5}}, "X: "),
         ({"display_name": "X", "spawner_override": {"a": 1}, "kubespawner_override": {"a": 1}}, "mean the same"),
         ({"display_name": "X", "profile_options": {"o": {"choices": {}}}}, "X, option o: there are neither choices"),

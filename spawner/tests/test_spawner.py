@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from datetime import datetime
 from types import SimpleNamespace
 
 import fakes
@@ -33,6 +34,7 @@ SIZES = [
     {"name": "plain"},
 ]
 IMAGES = [("Python", "default"), ("R", "r")]
+NO_FILES = {"display_name": "Exam", "spawner_override": {"storage_type": "none"}}
 TOKEN = "a-token-that-nobody-may-see"
 RUNNING_AT = orm.Server(base_url="/user/alice/", proto="http", ip="127.0.0.1", port=1, cookie_name="alice")
 
@@ -177,6 +179,28 @@ def test_every_variable_of_a_server_is_text(new_spawner):
     env = new_spawner(environment={"COURSE": 101, "NAME": lambda spawner: spawner.user.name}).get_env()
     assert {type(value) for value in env.values()} == {str}
     assert (env["COURSE"], env["NAME"]) == ("101", "alice")
+
+
+STOP = {"at": 1767225600 + 28800, "every": 300, "notice": 600, "max_age": 28800}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"max_age": 28800}, {**STOP, "keeps_files": True}),
+        ({"max_age": 28800, "server": "lab"}, {**STOP, "keeps_files": True}),
+        ({"max_age": 28800, "storage_type": "none"}, {**STOP, "keeps_files": False}),
+        ({"max_age": 28800, "profile_list": [NO_FILES]}, {**STOP, "keeps_files": False}),
+        ({"max_age": 28800, "provider": "openstack", "userserver_images": IMAGES}, {**STOP, "keeps_files": False}),
+        ({"max_age": 28800, "max_age_notice": 0}, None),
+        ({}, None),
+    ],
+)
+async def test_a_server_is_told_when_it_is_stopped_for_its_age(new_spawner, settings, told):
+    spawner = new_spawner(max_age_delay=300, **settings)
+    spawner.orm_spawner.started = datetime(2026, 1, 1)
+    await spawner._run_apply_user_options({})
+    assert json.loads(spawner.get_env().get("LIBCLOUDSPAWNER_STOP", "null")) == told
 
 
 @pytest.mark.parametrize("user_options", [{"userserver_size": "huge"}, {"userserver_image": ["r"]}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from conftest import PASSWORD
@@ -44,6 +45,7 @@ def test_a_student_logs_in_chooses_works_and_logs_out(hub, student, page, screen
 
     page.wait_for_url(re.compile(f"/user/{student}/lab"), timeout=90_000)
     run_cell(page, "print(6 * 7, __import__('numpy').__name__)", "42 numpy")
+    expect(page.get_by_text("official Jupyter news")).to_have_count(0)
     screenshot("notebook")
     assert hub.server(student)["user_options"] == {"userserver_size": "large", "userserver_image": "default"}
 
@@ -145,3 +147,29 @@ def test_a_profile_is_chosen_by_a_link(drop_in, hub, student, page, screenshot):
     page.goto("/hub/spawn?opt-profile=project")
     page.wait_for_url(re.compile(f"/user/{student}/lab"), timeout=90_000)
     assert hub.server(student)["user_options"] == {"profile": "project"}
+
+
+# Faster than the role could be run, with what it writes: another culler, which does not wait for minutes.
+SHORT_LIFE = """
+c.JupyterHub.last_activity_interval = 2
+c.LibcloudSpawner.max_age = 40
+c.LibcloudSpawner.max_age_delay = 1
+culler = "jupyterhub_idle_culler --timeout=20 --max-age=40 --cull-every=1"
+c.JupyterHub.services.append(
+    {"name": "reaper", "admin": True, "command": ["/opt/jupyterhub/hub/bin/python", "-m", *culler.split()]}
+)
+"""
+
+
+def test_a_page_that_is_open_keeps_its_server_until_the_age_that_it_tells_of(drop_in, hub, student, page, screenshot):
+    drop_in(SHORT_LIFE)
+    stops = datetime.fromisoformat(hub.start(student)["started"]) + timedelta(seconds=40)
+    log_in(page, student)
+    notice = page.locator(".jp-toast-message")
+    page.goto(f"/user/{student}/tree")
+    expect(notice).to_be_visible()
+    page.goto(f"/user/{student}/lab")
+    expect(notice).to_contain_text(re.compile(f"^Your server stops (at|between) {stops.astimezone():%-I:%M %p}"))
+    expect(notice).to_contain_text("servers run for 40 seconds at most. Save your work: kernels end, files stay.")
+    hub.wait_for(student, ready=False)
+    assert datetime.now(timezone.utc) >= stops

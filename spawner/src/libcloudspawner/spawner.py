@@ -8,6 +8,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
+from datetime import timezone
 from functools import cache
 from typing import Any
 
@@ -27,6 +28,7 @@ from .providers import PROVIDERS
 from .providers.base import Instance, LaunchRequest, Limits, Provider, ProviderError, ProviderUnreachable, State
 
 STATE_VERSION = 1
+_STOP_VARIABLE = "LIBCLOUDSPAWNER_STOP"
 _STATE = ("instance_name", "instance_id", "request_id")
 
 # What is left of start_timeout once a start has failed: half for reading the log, half for cleaning up.
@@ -381,6 +383,31 @@ class LibcloudSpawner(FormerNames, Spawner):
         """,
     ).tag(config=True)
 
+    max_age = Integer(
+        min=0,
+        help="""
+        After how many seconds servers are stopped even in use, by what stops servers that nobody uses; 0 is never.
+
+        The spawner itself stops none. It tells the server, in the variable `LIBCLOUDSPAWNER_STOP`, whose pages say so
+        where the environment holds what the role `environment` puts there.
+        """,
+    ).tag(config=True)
+
+    max_age_notice = Integer(
+        600,
+        min=0,
+        help="""
+        How many seconds before the end of `max_age` the pages of a server say that it will be stopped; 0 is never.
+        """,
+    ).tag(config=True)
+
+    max_age_delay = Integer(
+        min=0,
+        help="""
+        How many seconds after the end of `max_age` a server may be stopped at the latest: how often one looks.
+        """,
+    ).tag(config=True)
+
     # What finds the instance again, whatever the settings say by then.
     instance_name = ""
     instance_id = ""
@@ -529,7 +556,12 @@ class LibcloudSpawner(FormerNames, Spawner):
         return profiles.parse(listed or [], self._check_override)
 
     def _check_override(self, override: profiles.Override, where: str) -> profiles.Override:
-        same_for_all = {"provider", "profile_list", *(name for one in PROVIDERS.values() for name in one.SETTINGS)}
+        same_for_all = {
+            "provider",
+            "profile_list",
+            "max_age",
+            *(name for one in PROVIDERS.values() for name in one.SETTINGS),
+        }
         kept = overrides.check(self, same_for_all, override, where)
         if "storage_type" in kept:
             self._check_storage(kept["storage_type"], f"{where}: storage_type")
@@ -592,7 +624,22 @@ class LibcloudSpawner(FormerNames, Spawner):
         ):
             if value and name not in self.environment:
                 env[name] = value
+        if self.max_age and self.max_age_notice:
+            env[_STOP_VARIABLE] = json.dumps(self._stop_notice)
         return {name: str(value) for name, value in env.items()}
+
+    @property
+    def _stop_notice(self) -> dict[str, Any]:
+        """When the server is stopped for its age, for its pages; in seconds."""
+        # The hub counts from before the start, in UTC, and so does what stops the server.
+        started = self.orm_spawner.started.replace(tzinfo=timezone.utc).timestamp()
+        return {
+            "at": int(started) + self.max_age,
+            "every": self.max_age_delay,
+            "notice": self.max_age_notice,
+            "max_age": self.max_age,
+            "keeps_files": self._provider_class.STORAGE.get(self.storage_type, False),
+        }
 
     def _request(self) -> LaunchRequest:
         return LaunchRequest(

@@ -149,6 +149,23 @@ def test_post_build_may_write_into_the_environment_and_find_its_programs(build, 
     assert (root / "course-1/repository/lesson.txt").read_text() == "lesson"
 
 
+def test_an_environment_holds_the_files_that_it_is_given_and_imports_modules_among_them(build, root, repository):
+    files = {"lib/python3*/site-packages/own.py": "__version__ = 'told'\n", "share/page/own.js": "own()\n"}
+    done = build(repository=repository(lesson_txt="lesson"), files=files, settings={"etc/own.json": "{}"})
+    assert done.returncode == 0, done.stderr
+    assert version(root / "course-1", "own") == "told"
+    assert (root / "course-1/share/page/own.js").read_text() == "own()\n"
+    assert (root / "course-1/etc/own.json").read_text() == "{}"
+
+
+def test_a_container_image_is_given_the_settings_alone(root, monkeypatch):
+    monkeypatch.setattr(builder, "make_of_image", lambda order, prefix: None)
+    files = {"lib/python3*/site-packages/own.py": "", "etc/module.json": "{}"}
+    given = {"name": "lab", "python": PYTHON, "pinned": [], "image": "lab:1"}
+    builder.build(builder.Order(path=str(root / "lab-1"), files=files, settings={"etc/own.json": "{}"}, **given))
+    assert [path.name for path in root.glob("lab-1/**/*") if path.is_file()] == ["own.json"]
+
+
 def test_servers_start_by_the_repositorys_own_start(build, root, repository):
     assert build(repository=repository(start='#!/bin/sh\nexport KIND=course\nexec "$@"\n')).returncode == 0
     said = subprocess.check_output([root / "course-1/start", "/bin/sh", "-c", "echo $KIND"], text=True)

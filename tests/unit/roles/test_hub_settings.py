@@ -556,6 +556,29 @@ def test_profiles_have_times_of_their_own():
     assert "whole seconds" in refusal(**{**known, "hub_cull_timeouts": {"project": "1h"}})
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"hub_provider": "openstack", "hub_connect_url": "http://10.0.0.5:8081", "hub_allow_data_loss": True}],
+    ids=str,
+)
+def test_servers_are_told_of_their_age_as_what_stops_them_is(settings):
+    known = {**settings, "hub_cull_max_age": 28800, "hub_cull_notice": 900}
+    (_, culler) = configuration(SECRET, **known).JupyterHub.services
+    assert "--max-age=28800" in culler["command"]
+    assert "--cull-every=600" in culler["command"]
+    spawner = configuration(SHARED, **known).LibcloudSpawner
+    assert (spawner.max_age, spawner.max_age_notice, spawner.max_age_delay) == (28800, 900, 600)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"hub_cull_max_age": 0}, {"hub_cull_enabled": False}, {"hub_storage_type": "none"}],
+    ids=str,
+)
+def test_servers_are_told_nothing_where_none_is_stopped_for_its_age(settings):
+    assert "max_age" not in configuration(SHARED, **{"hub_cull_max_age": 28800, **settings}).LibcloudSpawner
+
+
 def test_requirements_of_ones_own_hold_what_stops_idle_servers():
     own = {"hub_requirements": "/srv/own.txt", "__hub_required": "jupyterhub==6.1.0\n"}
     assert "lacks jupyterhub-idle-culler" in refusal(**own)
