@@ -77,8 +77,10 @@ def drop_in(host: Host, hub: Hub) -> Iterator[Callable[[str], None]]:
 # For a module alone: as long as Playwright runs, no other event loop can.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    # On a busy machine five seconds, as by default, are few.
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_OPTIONS)
         yield browser
