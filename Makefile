@@ -57,7 +57,7 @@ environments: setup ## Test environments of repositories, of conda and with R (a
 hubs: setup ## Test two hubs on one host and behind one name (ten minutes)
 	molecule test -s hubs --no-command-borders
 
-vm: setup ## Test limits, what the kernel refuses and homes on volumes, in virtual machines (a quarter of an hour)
+vm: setup ## Test limits, what the kernel refuses, homes on volumes and hooks, in virtual machines (a quarter of an hour)
 	molecule test -s vm --no-command-borders
 	pytest -p no:cacheprovider tests/machine
 

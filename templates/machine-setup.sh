@@ -13,16 +13,19 @@ environment=/opt/jupyterhub-singleuser/environments/default
 export DEBIAN_FRONTEND=noninteractive
 
 say() { echo "jupyterhub-singleuser: $*" | tee /dev/console; }
+# Off, it is a start that failed, and the hub shows what the console says; nothing else on this machine is worth keeping.
+give_up() {
+  say "$*; switching the machine off"
+  sleep 2
+  umount --quiet --recursive "/home/$account" || true
+  sync
+  systemctl poweroff --force --force
+  exit 1
+}
 
 if [ -n "$home" ]; then
   systemctl daemon-reload
-  if ! systemctl start "$home"; then
-    # Off, it is a start that failed, and the hub shows what the console says; nothing on this machine is worth keeping.
-    say "there is no server without the home of $account on its volume; switching the machine off"
-    sleep 2
-    systemctl poweroff --force --force
-    exit 1
-  fi
+  systemctl start "$home" || give_up "there is no server without the home of $account on its volume"
 fi
 if ! id "$account" >/dev/null 2>&1; then
   say "creating the account $account"
@@ -63,7 +66,7 @@ then
 fi
 
 systemctl daemon-reload
-systemctl enable --now "$unit"
+systemctl enable --now "$unit" || give_up "the server of $account could not be started"
 say "started $unit"
 
 # The user may not write there, so each start of a kernel would compile anew; yet nobody has to wait for it.

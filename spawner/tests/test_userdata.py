@@ -276,6 +276,72 @@ def test_what_an_image_has_for_users_comes_before_the_server(machine, tmp_path):
     assert machine() == ["data", "hooks", f"start {tmp_path}/environment/repository {base}", "server --port=8000 1"]
 
 
+# --- hooks of root --------------------------------------------------------------------------------------------
+
+UNITS = "/etc/systemd/system"
+BEFORE = "jupyterhub-singleuser-before.service"
+BESIDE = "jupyterhub-singleuser-beside.service"
+
+
+def units(volume="", **values):
+    """The units of root's hooks, before the server and beside it, and the server's own drop-in."""
+    files = written(yaml.safe_load(userdata.render(request(**values), volume)))
+    names = (BEFORE, BESIDE, "jupyterhub-singleuser@alice.service.d/instance.conf")
+    return [read_unit(files[f"{UNITS}/{name}"][0]) for name in names]
+
+
+def values_of(unit, section, key):
+    return [value for name, value in unit[section] if name == key]
+
+
+def test_the_server_waits_for_roots_hooks_before_it_and_nobody_for_those_beside_it():
+    before, beside, server = units()
+    assert values_of(server, "[Unit]", "Requires") == values_of(server, "[Unit]", "After") == [BEFORE]
+    assert values_of(server, "[Unit]", "Wants") == [BESIDE]
+    assert values_of(beside, "[Unit]", "After") == ["jupyterhub-singleuser@alice.service"]
+    # What is ordered after the server ends before it; and only the first unit may keep it from starting.
+    program = "/usr/local/libexec/jupyterhub-singleuser-hooks --root"
+    assert values_of(before, "[Service]", "ExecStart") == [f"{program} before_start"]
+    assert values_of(beside, "[Service]", "ExecStart") == [f"-{program} after_start"]
+    assert values_of(beside, "[Service]", "ExecStop") == [f"-{program} before_stop"]
+
+
+def test_an_image_without_hooks_of_root_has_none():
+    for unit in units()[:2]:
+        assert values_of(unit, "[Unit]", "ConditionPathExists") == ["/etc/jupyterhub-singleuser/hooks.json"]
+
+
+def test_roots_hooks_find_the_home_on_its_volume():
+    for unit in units("4b1fdf32"):
+        assert "jupyterhub-singleuser-home.service" in values_of(unit, "[Unit]", "Requires")
+        assert "jupyterhub-singleuser-home.service" in values_of(unit, "[Unit]", "After")
+        assert values_of(unit, "[Unit]", "RequiresMountsFor") == ["/home/ada"]
+
+
+@given(VALUES, VALUES, st.dictionaries(NAMES, VALUES))
+@example(HOSTILE, HOSTILE, {"LD_PRELOAD": "/home/ada/own.so", "JUPYTERHUB_USER": "eve"})
+def test_roots_hooks_know_whose_server_it_is_and_no_variable_of_it(user, server, variables):
+    for unit in units(user=user, server=server, environment=variables)[:2]:
+        assert dict(word.split("=", 1) for word in read_variables(unit)) == {
+            "JUPYTERHUB_USER": user,
+            "JUPYTERHUB_SERVER_NAME": server,
+            "SINGLEUSER_INSTANCE": "alice",
+            "SINGLEUSER_ACCOUNT": "ada",
+            "SINGLEUSER_HOME": "/home/ada",
+        }
+        assert not any(key.startswith(("EnvironmentFile", "PassEnvironment")) for key, _ in unit["[Service]"])
+
+
+def read_variables(unit):
+    """A dollar sign is itself there, as it is not in a command. ref: systemd.exec(5), Environment="""
+    return [read_words(value.replace("$", "$$"))[0] for value in values_of(unit, "[Service]", "Environment")]
+
+
+def test_a_name_that_systemd_would_drop_is_refused():
+    with pytest.raises(ProviderError, match="The value of JUPYTERHUB_USER holds a control character"):
+        config(user="a\x1bb")
+
+
 # --- homes on volumes -----------------------------------------------------------------------------------------
 
 

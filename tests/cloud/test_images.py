@@ -39,7 +39,10 @@ IMAGE = {
     "image_accounts": ["student"],
     "node_packages": [],
     "node_home_data": [{"source": "/etc/debian_version", "destination": "course/release"}],
-    "node_hooks": [{"name": "note", "when": "before_start", "command": 'echo "$JUPYTERHUB_USER" >hook'}],
+    "node_hooks": [
+        {"name": "note", "when": "before_start", "command": 'echo "$JUPYTERHUB_USER" >hook'},
+        {"name": "mark", "when": "before_start", "user": "root", "command": 'echo "$SINGLEUSER_ACCOUNT" >/srv/mark'},
+    ],
 }
 
 
@@ -175,6 +178,7 @@ def test_a_machine_of_it_is_a_node_like_any_other(eve: Hub) -> None:
     release = kernel.run("print(open('course/release').read() == open('/etc/debian_version').read())")
     assert release == "True", "what belongs in homes"
     assert kernel.run("print(open('hook').read().strip())") == "eve", "what runs before a start"
+    assert kernel.run("print(open('/srv/mark').read().strip())") == "eve", "what root runs before a start"
     assert kernel.run("import pwd; print(pwd.getpwnam('student').pw_dir)") == "/home/student"
     assert kernel.run("import os; print(os.path.exists('/usr/local/bin/jupyterhub-singleuser'))") == "True"
     unit = "/etc/systemd/system/jupyterhub-singleuser@.service"

@@ -31,6 +31,13 @@ _SETUP = "/usr/local/libexec/jupyterhub-singleuser-setup"
 _START = "/usr/local/libexec/jupyterhub-singleuser-start"
 _HOME = "/usr/local/libexec/jupyterhub-singleuser-home"
 _HOME_UNIT = "jupyterhub-singleuser-home.service"
+# Of an image that the role node prepared.
+_HOOKS = "/usr/local/libexec/jupyterhub-singleuser-hooks"
+_ROOT_HOOKS = f"{_FOLDER}/hooks.json"
+_BEFORE_UNIT = "jupyterhub-singleuser-before.service"
+_BESIDE_UNIT = "jupyterhub-singleuser-beside.service"
+# A little longer than the role node lets hooks before the end take.
+_STOP_SECONDS = 50
 # The other one takes 20 ms of a processor for each start, which fifty starts at once feel.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 # Nova takes 64 KiB, encoded.
@@ -148,7 +155,8 @@ def _check_names(account: str, environment: Mapping[str, str]) -> None:
 
 def _cloud_config(request: LaunchRequest, volume: str, is_used: bool) -> str:
     _check_names(request.account, request.environment)
-    unit = f"jupyterhub-singleuser@{request.name}.service"
+    _check_names(request.account, _known(request))
+    unit = _server_unit(request)
     path = f"{_ENVIRONMENTS}/default/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     variables = {"PATH": path, "SHELL": "/bin/bash", **request.environment}
     files: dict[str, tuple[str, str]] = {
@@ -162,6 +170,8 @@ def _cloud_config(request: LaunchRequest, volume: str, is_used: bool) -> str:
             "0644",
         ),
         f"/etc/systemd/system/{unit}.d/instance.conf": (_drop_in(request, volume), "0644"),
+        f"/etc/systemd/system/{_BEFORE_UNIT}": (_before_unit(request, volume), "0644"),
+        f"/etc/systemd/system/{_BESIDE_UNIT}": (_beside_unit(request, volume), "0644"),
         _SETUP: (render_shared("machine-setup.sh"), "0755"),
         _START: (render_shared("machine-start.sh"), "0755"),
     }
@@ -217,13 +227,87 @@ def _home_unit(request: LaunchRequest, volume: str, is_used: bool) -> str:
     return "\n".join(lines)
 
 
-def _drop_in(request: LaunchRequest, volume: str) -> str:
+def _before_unit(request: LaunchRequest, volume: str) -> str:
+    lines = [
+        "[Unit]",
+        "Description=Hooks of root before the start of the single-user server",
+        f"ConditionPathExists={_ROOT_HOOKS}",
+        "Wants=network-online.target",
+        "After=network-online.target",
+        *_after_home(request, volume),
+        "[Service]",
+        "Type=oneshot",
+        "RemainAfterExit=yes",
+        # Each has a time of its own.
+        "TimeoutStartSec=infinity",
+        *_for_root(request),
+        f"ExecStart={_HOOKS} --root before_start",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _beside_unit(request: LaunchRequest, volume: str) -> str:
+    """It begins after the server, and so ends before it."""
+    lines = [
+        "[Unit]",
+        "Description=Hooks of root beside the single-user server",
+        f"ConditionPathExists={_ROOT_HOOKS}",
+        f"After={_server_unit(request)}",
+        *_after_home(request, volume),
+        "[Service]",
+        "Type=exec",
+        "RemainAfterExit=yes",
+        f"TimeoutStopSec={_STOP_SECONDS}",
+        *_for_root(request),
+        f"ExecCondition=/bin/systemctl is-active --quiet {_server_unit(request)}",
+        f"ExecStart=-{_HOOKS} --root after_start",
+        f"ExecStop=-{_HOOKS} --root before_stop",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _for_root(request: LaunchRequest) -> list[str]:
+    """What commands of root find; in the server's unit they would have its variables, such as LD_PRELOAD."""
+    variables = [quoted_word(f"{name}={value}").replace("$$", "$") for name, value in _known(request).items()]
+    return [
+        *(f"Environment={variable}" for variable in variables),
+        "StandardOutput=journal+console",
+        "StandardError=journal+console",
+    ]
+
+
+def _known(request: LaunchRequest) -> dict[str, str]:
+    """Whose server it is, as commands of root find it on a host too."""
+    return {
+        "JUPYTERHUB_USER": request.user,
+        "JUPYTERHUB_SERVER_NAME": request.server,
+        "SINGLEUSER_INSTANCE": request.name,
+        "SINGLEUSER_ACCOUNT": request.account,
+        "SINGLEUSER_HOME": f"/home/{request.account}",
+    }
+
+
+def _after_home(request: LaunchRequest, volume: str) -> list[str]:
     home = f"/home/{request.account}"
     # Without its volume there is no server, neither now nor when the machine boots again; and it ends before the home
     # is unmounted.
-    unit = ["[Unit]", f"Requires={_HOME_UNIT}", f"After={_HOME_UNIT}", f"RequiresMountsFor={home}"] if volume else []
+    return [f"Requires={_HOME_UNIT}", f"After={_HOME_UNIT}", f"RequiresMountsFor={home}"] if volume else []
+
+
+def _server_unit(request: LaunchRequest) -> str:
+    return f"jupyterhub-singleuser@{request.name}.service"
+
+
+def _drop_in(request: LaunchRequest, volume: str) -> str:
+    home = f"/home/{request.account}"
     lines = [
-        *unit,
+        "[Unit]",
+        f"Requires={_BEFORE_UNIT}",
+        f"After={_BEFORE_UNIT}",
+        f"Wants={_BESIDE_UNIT}",
+        *_after_home(request, volume),
         "[Service]",
         f"User={request.account}",
         f"WorkingDirectory={home}",

@@ -19,7 +19,7 @@ HELPER = Path(__file__).parents[3] / "roles/node/files/jupyterhub-singleuserctl"
 TOKEN = "a-token-that-nobody-may-see"
 # What the role makes beforehand, and what it or the helper makes where it is needed.
 FOLDERS = ("ENVIRONMENT_FILES", "STATE", "DROP_INS", "ACCOUNTS", "ENVIRONMENTS")
-OTHERS = ("CONFIGURATION", "HOME_DATA", "HOOKS", "PROCESSES", "MEMORY_HOMES")
+OTHERS = ("CONFIGURATION", "HOME_DATA", "HOOKS", "ROOT_HOOKS", "PROCESSES", "MEMORY_HOMES")
 
 hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
@@ -39,6 +39,8 @@ class Host:
             "port_last": 29999,
             "slices": [],
         }
+        # Those of root.
+        self.hooks: list[dict[str, Any]] = []
         self.accounts = {name: self._account(name, uid) for name, uid in {"root": 0, "www-data": 33}.items()}
         self.units: dict[str, dict[str, str]] = {}
         self.journal: list[str] = []
@@ -86,6 +88,8 @@ class Host:
             new = self.helper.CONFIGURATION.with_suffix(".new")
             new.write_text(json.dumps(self.configuration))
             new.replace(self.helper.CONFIGURATION)
+            if self.hooks:
+                self.helper.ROOT_HOOKS.write_text(json.dumps(self.hooks))
 
     def add_account(self, name: str, uid: int) -> None:
         self.accounts[name] = self._account(name, uid)
@@ -94,7 +98,8 @@ class Host:
         """What there is of instances, the homes and accounts of users aside."""
         folders = (self.helper.STATE, self.helper.ENVIRONMENT_FILES, self.helper.DROP_INS)
         files = [str(path) for folder in folders for path in folder.rglob("*") if path.suffix not in (".lock", "")]
-        return [path for path in files if path != str(self.helper.CONFIGURATION)] + list(self.units)
+        settings = (str(self.helper.CONFIGURATION), str(self.helper.ROOT_HOOKS))
+        return [path for path in files if path not in settings] + list(self.units)
 
     def _add_environment(self, name: str) -> None:
         real = self.helper.ENVIRONMENTS / f"{name}-0123"

@@ -28,7 +28,10 @@ def call(tmp_path):
             for number, (when, command, *rest) in enumerate(hooks, 1)
         ]
         configuration.write_text(json.dumps(named))
-        source = PROGRAM.read_text().replace('Path("/etc", f"{PROGRAM}.json")', f"Path({str(configuration)!r})")
+        source = PROGRAM.read_text()
+        for place in ('Path("/etc", f"{PROGRAM}.json")', 'Path("/etc", PROGRAM.removesuffix("-hooks"), "hooks.json")'):
+            assert place in source
+            source = source.replace(place, f"Path({str(configuration)!r})")
         program = tmp_path / PROGRAM.name
         program.write_text(source.replace("STOP_SECONDS = 15", f"STOP_SECONDS = {stop_seconds}"))
         command = [sys.executable, str(program), *arguments]
@@ -79,6 +82,16 @@ def test_before_the_end_its_own_are_run(call):
     done = call("--before-stop", hooks=[("before_start", "echo start"), ("before_stop", "echo stop")])
     assert (done.returncode, done.stdout) == (0, "stop\n")
     assert call("--before-stop", hooks=[("before_stop", "exit 1")]).returncode == 1
+
+
+def test_those_of_root_are_run_by_their_moment_and_nothing_is_started(call):
+    hooks = [("before_start", "echo one; exit 3"), ("after_start", "echo beside"), ("before_start", "echo two")]
+    done = call("--root", "before_start", hooks=hooks)
+    assert (done.returncode, done.stdout) == (1, "one\ntwo\n")
+    assert done.stderr == "Hook hook-1 ended with status 3.\n"
+    done = call("--root", "after_start", hooks=hooks)
+    assert (done.returncode, done.stdout) == (0, "beside\n")
+    assert call("--root", "before_stop", hooks=hooks).returncode == 0
 
 
 @pytest.mark.parametrize("code", ["import time; time.sleep(60)", STUBBORN])

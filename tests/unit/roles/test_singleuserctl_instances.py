@@ -543,7 +543,7 @@ def programs(host):
 
 
 def test_hooks_of_root_run_before_and_after_a_start_and_before_the_end(host):
-    host.configuration["hooks"] = [hook("before_start"), hook("after_start"), hook("before_stop")]
+    host.hooks = [hook("before_start"), hook("after_start"), hook("before_stop")]
     host.start()
     host.ask("stop")
     assert programs(host) == ["hook", "start", "hook", "hook", "stop"]
@@ -559,7 +559,7 @@ def test_hooks_of_root_run_before_and_after_a_start_and_before_the_end(host):
 
 
 def test_what_the_hub_says_reaches_no_hook_of_root(host):
-    host.configuration["hooks"] = [hook("before_start")]
+    host.hooks = [hook("before_start")]
     host.start(variables={"LD_PRELOAD": "/home/jupyter-alice/own.so", "JUPYTERHUB_API_TOKEN": TOKEN})
     (ran,) = [command for command in host.commands if "systemd-run" in command[0]]
     assert "own.so" not in str(ran)
@@ -567,7 +567,7 @@ def test_what_the_hub_says_reaches_no_hook_of_root(host):
 
 
 def test_a_hook_that_fails_ends_the_start_with_what_it_wrote_and_leaves_nothing(host):
-    host.configuration["hooks"] = [hook("before_start")]
+    host.hooks = [hook("before_start")]
     host.failures["systemd-run"] = "no room on the volume"
     answer = host.start()
     assert not answer["ok"]
@@ -577,7 +577,7 @@ def test_a_hook_that_fails_ends_the_start_with_what_it_wrote_and_leaves_nothing(
 
 def test_a_hook_that_fails_keeps_no_server_from_ending(host, capsys):
     host.start()
-    host.configuration["hooks"] = [hook("before_stop")]
+    host.hooks = [hook("before_stop")]
     host.failures["systemd-run"] = "no room on the volume"
     assert host.ask("stop") == {"ok": True, "found": True}
     assert host.leftovers() == []
@@ -586,7 +586,7 @@ def test_a_hook_that_fails_keeps_no_server_from_ending(host, capsys):
 
 def test_a_hook_that_cannot_even_be_run_keeps_no_server_from_ending(host, monkeypatch):
     host.start()
-    host.configuration["hooks"] = [hook("before_stop")]
+    host.hooks = [hook("before_stop")]
     host.failures["systemd-run"] = "no bus"
     monkeypatch.setattr(host.helper, "run_hooks", lambda *_: 1 / 0)
     assert not host.ask("stop")["ok"]
@@ -594,7 +594,7 @@ def test_a_hook_that_cannot_even_be_run_keeps_no_server_from_ending(host, monkey
 
 
 def test_a_server_that_has_ended_already_has_no_hook_before_its_end(host):
-    host.configuration["hooks"] = [hook("before_stop")]
+    host.hooks = [hook("before_stop")]
     unit = host.start()["instance"]["unit"]
     host.units[unit]["ActiveState"] = "failed"
     host.ask("stop")

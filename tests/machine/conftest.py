@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Machines that QEMU emulates, with the user data that a cloud would hand them and a volume as their second disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from libcloudspawner import userdata
+from libcloudspawner.providers.base import LaunchRequest, Limits
+from playbook import ROOT
+
+BOOT_SECONDS = 420
+
+
+@dataclass
+class Volume:
+    path: Path
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def ask(self, tool, *options):
+        return subprocess.run(
+            [tool, *options, self.path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+        ).stdout
+
+    def read(self, name):
+        """A file in its root; empty if there is none."""
+        return self.ask("debugfs", "-R", f"cat {name}")
+
+
+@pytest.fixture(scope="session")
+def images():
+    """The folder of the images that machines of the test cloud start from."""
+    built = subprocess.run([ROOT / "tools/guest.sh"], stdout=subprocess.PIPE, text=True, check=True)
+    return Path(built.stdout.strip())
+
+
+@pytest.fixture
+def volume(tmp_path):
+    path = tmp_path / "volume.raw"
+    with path.open("wb") as file:
+        file.truncate(2**28)
+    return Volume(path)
+
+
+@pytest.fixture
+def boot(images, tmp_path):
+    """Boot a machine with a volume, and return what its console said until it was off.
+
+    In place of the server there runs a command of the shell, and when it was started another one as root; files are
+    written before, as if the image had them: path to text and mode.
+    """
+
+    def boot(volume, command, afterwards, files=(), **values):
+        folder = tmp_path / uuid.uuid4().hex
+        drive = folder / "drive/openstack/latest"
+        drive.mkdir(parents=True)
+        (drive / "meta_data.json").write_text(json.dumps({"uuid": folder.name, "hostname": "ada", "name": "ada"}))
+        (drive / "user_data").write_text(user_data(volume.id, command, afterwards, dict(files), **values))
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", "config-2", "-d", folder / "drive", folder / "cd", "8M"])
+        console = folder / "console.log"
+        subprocess.run(
+            [
+                *("qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "768", "-nic", "none"),
+                *("-display", "none", "-no-reboot", "-serial", f"file:{console}"),
+                *("-kernel", images / "vmlinuz", "-initrd", images / "initrd.img"),
+                *("-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0"),
+                *("-drive", f"file={images}/jupyter.qcow2,format=qcow2,if=none,id=root,snapshot=on"),
+                *("-device", "virtio-blk-pci,drive=root,addr=4"),
+                *("-drive", f"file={volume.path},format=raw,if=none,id=volume"),
+                # As libvirt hands the id of a volume on, and virtio cuts it off.
+                *("-device", f"virtio-blk-pci,drive=volume,addr=5,serial={volume.id[:20]}"),
+                *("-drive", f"file={folder}/cd,format=raw,if=none,id=cd,readonly=on"),
+                *("-device", "virtio-blk-pci,drive=cd,addr=6"),
+            ],
+            timeout=BOOT_SECONDS,
+            check=True,
+        )
+        said = console.read_text(errors="replace")
+        print(said[-8000:])
+        return said
+
+    return boot
+
+
+def user_data(volume_id, command, afterwards, files, **values):
+    known = {"user": "ada", "server": "", "environment": {}, **values}
+    request = LaunchRequest(
+        name="ada",
+        request_id="r-ada",
+        account="ada",
+        image="",
+        size="",
+        limits=Limits(),
+        command=("sh", "-c", command),
+        **known,
+    )
+    config = yaml.safe_load(userdata.render(request, volume_id))
+    config["write_files"] += [
+        {"path": path, "content": text, "permissions": mode} for path, (text, mode) in files.items()
+    ]
+    config["runcmd"].append(["sh", "-c", afterwards])
+    return "#cloud-config\n" + json.dumps(config)
