@@ -29,7 +29,7 @@ def other_of(name):
     return other
 
 
-def ask_as(host, account, name, **request):
+def ask_as(host, account, name, /, **request):
     """What the helper of the hub of a name says to an account; its `hub` is what the caller claims to be."""
     words = (ASK, f"/run/jupyterhub-{name}-singleuserctl.sock", json.dumps(request))
     return host.run("runuser --user=%s -- python3 -c %s %s %s", account, *words)

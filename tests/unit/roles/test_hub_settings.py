@@ -570,11 +570,7 @@ def test_servers_are_told_of_their_age_as_what_stops_them_is(settings):
     assert (spawner.max_age, spawner.max_age_notice, spawner.max_age_delay) == (28800, 900, 600)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"hub_cull_max_age": 0}, {"hub_cull_enabled": False}, {"hub_storage_type": "none"}],
-    ids=str,
-)
+@pytest.mark.parametrize("settings", [{"hub_cull_max_age": 0}, {"hub_cull_enabled": False}], ids=str)
 def test_servers_are_told_nothing_where_none_is_stopped_for_its_age(settings):
     assert "max_age" not in configuration(SHARED, **{"hub_cull_max_age": 28800, **settings}).LibcloudSpawner
 
