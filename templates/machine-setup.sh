@@ -17,8 +17,16 @@ say() { echo "jupyterhub-singleuser: $*" | tee /dev/console; }
 give_up() {
   say "$*; switching the machine off"
   sleep 2
-  umount --quiet --recursive "/home/$account" || true
-  sync
+  {
+    systemctl stop "$unit" jupyterhub-singleuser-before jupyterhub-singleuser-beside || true
+    umount --quiet --recursive "/home/$account" || true
+    sync
+  } &
+  # No longer than that: a share that a hook has mounted may be of a server that is away.
+  for _ in $(seq 40); do
+    kill -0 $! 2>/dev/null || break
+    sleep 1
+  done
   systemctl poweroff --force --force
   exit 1
 }
@@ -66,7 +74,7 @@ then
 fi
 
 systemctl daemon-reload
-systemctl enable --now "$unit" || give_up "the server of $account could not be started"
+systemctl start "$unit" || give_up "the server of $account could not be started"
 say "started $unit"
 
 # The user may not write there, so each start of a kernel would compile anew; yet nobody has to wait for it.

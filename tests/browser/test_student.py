@@ -152,9 +152,9 @@ def test_a_profile_is_chosen_by_a_link(drop_in, hub, student, page, screenshot):
 # Faster than the role could be run, with what it writes: another culler, which does not wait for minutes.
 SHORT_LIFE = """
 c.JupyterHub.last_activity_interval = 2
-c.LibcloudSpawner.max_age = 60
+c.LibcloudSpawner.max_age = 90
 c.LibcloudSpawner.max_age_delay = 1
-culler = "jupyterhub_idle_culler --timeout=20 --max-age=60 --cull-every=1"
+culler = "jupyterhub_idle_culler --timeout=20 --max-age=90 --cull-every=1"
 c.JupyterHub.services.append(
     {"name": "reaper", "admin": True, "command": ["/opt/jupyterhub/hub/bin/python", "-m", *culler.split()]}
 )
@@ -163,13 +163,14 @@ c.JupyterHub.services.append(
 
 def test_a_page_that_is_open_keeps_its_server_until_the_age_that_it_tells_of(drop_in, hub, student, page, screenshot):
     drop_in(SHORT_LIFE)
-    stops = datetime.fromisoformat(hub.start(student)["started"]) + timedelta(seconds=60)
     log_in(page, student)
+    hub.request_start(student)
+    stops = datetime.fromisoformat(hub.wait_for(student, ready=True)["started"]) + timedelta(seconds=90)
     notice = page.locator(".jp-toast-message")
     page.goto(f"/user/{student}/tree")
     expect(notice).to_be_visible()
     page.goto(f"/user/{student}/lab")
     expect(notice).to_contain_text(re.compile(f"^Your server stops (at|between) {stops.astimezone():%-I:%M %p}"))
-    expect(notice).to_contain_text("servers run for 1 minute at most. Save your work: kernels end, files stay.")
+    expect(notice).to_contain_text("servers run for 1.5 minutes at most. Save your work: kernels end.")
     hub.wait_for(student, ready=False)
     assert datetime.now(timezone.utc) >= stops

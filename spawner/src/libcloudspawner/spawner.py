@@ -560,6 +560,7 @@ class LibcloudSpawner(FormerNames, Spawner):
             "provider",
             "profile_list",
             "max_age",
+            "max_age_delay",
             *(name for one in PROVIDERS.values() for name in one.SETTINGS),
         }
         kept = overrides.check(self, same_for_all, override, where)

@@ -291,8 +291,7 @@ def _known(request: LaunchRequest) -> dict[str, str]:
 
 def _after_home(request: LaunchRequest, volume: str) -> list[str]:
     home = f"/home/{request.account}"
-    # Without its volume there is no server, neither now nor when the machine boots again; and it ends before the home
-    # is unmounted.
+    # Without its volume there is no server, also when it is started again; and it ends before the home is unmounted.
     return [f"Requires={_HOME_UNIT}", f"After={_HOME_UNIT}", f"RequiresMountsFor={home}"] if volume else []
 
 

@@ -29,9 +29,7 @@
   const message = ({ at, every, max_age, keeps_files }) => {
     const [first, last] = [clock(at), clock(at + every)];
     const when = first === last ? `at ${first}` : `between ${first} and ${last}`;
-    const files = keeps_files
-      ? "Save your work: kernels end, files stay."
-      : "Its files are deleted: download what you need.";
+    const files = keeps_files ? "Save your work: kernels end." : "Files are deleted: download what you need.";
     return `Your server stops ${when}: servers run for ${inWords(max_age)} at most. ${files}`;
   };
 
@@ -43,7 +41,8 @@
         if (Date.now() < (stop.at - stop.notice) * 1000) return;
         clearInterval(timer);
         const notification = { message: message(stop), type: "warning", options: { autoClose: false } };
-        app.commands.execute("apputils:notify", notification);
+        // JupyterLab 3 has no such command.
+        app.commands.execute("apputils:notify", notification).catch(() => {});
       };
       // No long timer, which would stand still while the computer sleeps, and no request, which would count as use.
       const timer = setInterval(look, LOOK_EVERY_MILLISECONDS);
