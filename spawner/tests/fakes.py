@@ -17,25 +17,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from libcloudspawner.providers.base import Instance, LaunchRequest, Limits, Provider, State
+from libcloudspawner.providers.base import Instance, LaunchRequest, Provider, State
 
 T = TypeVar("T")
-
-TOKEN = "a-token-that-nobody-may-see"
-
-
-def launch_request(name: str = "alice", request_id: str = "", **values: Any) -> LaunchRequest:
-    defaults: dict[str, Any] = {
-        "user": name,
-        "server": "",
-        "account": f"jupyter-{name}",
-        "image": "default",
-        "size": "small",
-        "limits": Limits(memory_bytes=2**29, cpus=0.5, tasks=100),
-        "command": ("jupyterhub-singleuser",),
-        "environment": {"JUPYTERHUB_API_TOKEN": TOKEN},
-    }
-    return LaunchRequest(name=name, request_id=request_id or f"r-{name}", **{**defaults, **values})
 
 
 def user(name: str = "alice") -> SimpleNamespace:

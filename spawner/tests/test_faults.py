@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import fakes
 import pytest
 from fakecloud import FOREVER, FakeCloud, faults
-from fakes import eventually, launch_request
+from fakes import eventually
 from jupyterhub.objects import Hub
 from jupyterhub.spawner import SpawnException
+from launch import launch_request
 from libcloudspawner import fleet as fleet_module
 from libcloudspawner import spawner as spawner_module
 from libcloudspawner.fleet import Fleet

@@ -7,7 +7,8 @@ import dataclasses
 import time
 
 import pytest
-from fakes import FakeProvider, eventually, launch_request
+from fakes import FakeProvider, eventually
+from launch import launch_request
 from libcloudspawner import fleet as fleet_module
 from libcloudspawner import spawner
 from libcloudspawner.fleet import Fleet, InstanceFailed

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from fakes import TOKEN, launch_request
+from launch import TOKEN, launch_request
 from libcloudspawner.providers.base import Instance, Limits, ProviderError, State
 from libcloudspawner.providers.local import LocalProvider
 

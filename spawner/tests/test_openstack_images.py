@@ -10,7 +10,7 @@ from io import StringIO
 
 import pytest
 from fakecloud import FOREVER, Image, faults
-from fakes import launch_request
+from launch import launch_request
 from libcloudspawner import images as command
 from libcloudspawner.providers import openstack_images
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError

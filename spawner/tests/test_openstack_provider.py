@@ -17,7 +17,7 @@ import pytest
 import yaml
 from certipy import Certipy
 from fakecloud import FOREVER, FakeCloud, Flavor, Image, Network, SecurityGroup, faults
-from fakes import TOKEN, launch_request
+from launch import TOKEN, launch_request
 from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
 from libcloudspawner.providers import openstack
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State

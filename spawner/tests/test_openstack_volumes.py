@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 from fakecloud import Volume, faults
-from fakes import launch_request
+from launch import launch_request
 from libcloudspawner import volumes as command
 from libcloudspawner.providers import openstack, openstack_volumes
 from libcloudspawner.providers.base import ProviderError, ProviderUnreachable, State

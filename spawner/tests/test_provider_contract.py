@@ -14,7 +14,8 @@ from unittest.mock import Mock
 
 import pytest
 from fakecloud import FakeCloud, Image, faults
-from fakes import TOKEN, Cloud, FakeProvider, HelperStub, launch_request
+from fakes import Cloud, FakeProvider, HelperStub
+from launch import TOKEN, launch_request
 from libcloudspawner.providers import local
 from libcloudspawner.providers.base import Instance, OutcomeUnknown, Provider, ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.local import LocalProvider

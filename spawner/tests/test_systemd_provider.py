@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakes import HelperStub, launch_request
+from fakes import HelperStub
+from launch import launch_request
 from libcloudspawner.providers import systemd
 from libcloudspawner.providers.base import OutcomeUnknown, ProviderError, ProviderUnreachable, State
 from libcloudspawner.providers.systemd import SystemdProvider

@@ -9,9 +9,9 @@ import sys
 import documents
 import pytest
 import yaml
-from fakes import TOKEN, launch_request
 from hypothesis import example, given
 from hypothesis import strategies as st
+from launch import TOKEN, launch_request
 from libcloudspawner import userdata
 from libcloudspawner.providers.base import ProviderError
 from libcloudspawner.rendering import render

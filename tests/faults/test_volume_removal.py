@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from libcloudspawner.providers.base import LaunchRequest, Limits
+from launch import launch_request
 from libcloudspawner.providers.openstack import OpenStackProvider
 from playbook import ROOT
 
@@ -35,19 +35,8 @@ def volumes(cloud, params):
     """Of a user of this hub, and of one of another."""
     made = {}
     for hub in ("jupyterhub", "other"):
-        request = LaunchRequest(
-            name="ada",
-            request_id=f"r-{hub}",
-            user="ada",
-            server="",
-            account="ada",
-            image="jupyter",
-            size="small",
-            limits=Limits(),
-            command=("jupyterhub-singleuser",),
-            environment={},
-            placement={"storage_type": "volume", "storage_capacity": 2**30},
-        )
+        placement = {"storage_type": "volume", "storage_capacity": 2**30}
+        request = launch_request("ada", f"r-{hub}", image="jupyter", placement=placement)
         made[hub] = OpenStackProvider(hub, params).create(request).volume
     for server in cloud.servers:
         cloud.delete_server(server)

@@ -9,8 +9,8 @@ import uuid
 
 import pytest
 import yaml
+from launch import launch_request
 from libcloudspawner import userdata
-from libcloudspawner.providers.base import LaunchRequest, Limits
 
 PROGRAM = "/usr/local/libexec/jupyterhub-singleuser-home"
 IMAGE = "/var/tmp/volume.img"
@@ -56,18 +56,7 @@ class Volume:
 
 def boot_files(volume_id, command):
     """What cloud-init writes."""
-    request = LaunchRequest(
-        name="machine",
-        request_id="r-machine",
-        user="machine",
-        server="",
-        account=ACCOUNT,
-        image="",
-        size="",
-        limits=Limits(),
-        command=command,
-        environment={"CLASS": "one"},
-    )
+    request = launch_request("machine", account=ACCOUNT, command=command, environment={"CLASS": "one"})
     config = yaml.safe_load(userdata.render(request, volume_id))
     return {one["path"]: one for one in config["write_files"]}
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import uuid
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from launch import launch_request
 from libcloudspawner import userdata
-from libcloudspawner.providers.base import LaunchRequest, Limits
 from playbook import ROOT
 
 BOOT_SECONDS = 420
@@ -50,7 +51,7 @@ def volume(tmp_path):
 
 @pytest.fixture
 def boot(images, tmp_path):
-    """Boot a machine with a volume, and return what its console said until it was off.
+    """Boot a machine with a volume, and return what its console said until it was off, the programs' names left out.
 
     In place of the server there runs a command of the shell, and when it was started another one as root; files are
     written before, as if the image had them: path to text and mode.
@@ -81,25 +82,15 @@ def boot(images, tmp_path):
             timeout=BOOT_SECONDS,
             check=True,
         )
-        said = console.read_text(errors="replace")
+        said = console.read_text(errors="replace").replace("\r", "")
         print(said[-8000:])
-        return said
+        return re.sub(r"(?m)^\[ *[\d.]+\] [\w-]+\[\d+\]: ", "", said)
 
     return boot
 
 
 def user_data(volume_id, command, afterwards, files, **values):
-    known = {"user": "ada", "server": "", "environment": {}, **values}
-    request = LaunchRequest(
-        name="ada",
-        request_id="r-ada",
-        account="ada",
-        image="",
-        size="",
-        limits=Limits(),
-        command=("sh", "-c", command),
-        **known,
-    )
+    request = launch_request("ada", account="ada", command=("sh", "-c", command), **{"environment": {}, **values})
     config = yaml.safe_load(userdata.render(request, volume_id))
     config["write_files"] += [
         {"path": path, "content": text, "permissions": mode} for path, (text, mode) in files.items()

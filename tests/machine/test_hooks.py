@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
 from ansible.template import trust_as_template as trust
 from role_settings import ROLES, rendered, templar
 
@@ -41,17 +40,7 @@ def of_image(*hooks, **variables):
     }
 
 
-@pytest.fixture
-def lines():
-    """What a program wrote on the console, without what systemd puts before it."""
-
-    def lines(said):
-        return [re.sub(r"^\[ *[\d.]+\] [\w-]+\[\d+\]: ", "", line) for line in said.replace("\r", "").split("\n")]
-
-    return lines
-
-
-def test_hooks_of_a_machine_run_in_their_order_as_root_and_as_the_user(boot, volume, lines):
+def test_hooks_of_a_machine_run_in_their_order_as_root_and_as_the_user(boot, volume):
     share = """
         mkdir --parents /srv/share /srv/wall
         mount --types tmpfs tmpfs /srv/share
@@ -87,7 +76,7 @@ def test_hooks_of_a_machine_run_in_their_order_as_root_and_as_the_user(boot, vol
     afterwards = f"timeout 120 sh -c 'until grep --quiet after {HOME}/notes; do sleep 1; done'; systemctl poweroff"
     variables = {"COURSE": "physics", "JUPYTERHUB_API_TOKEN": "secret", "JUPYTERHUB_USER": "somebody"}
     user = "Ada $HOME 50%"
-    said = lines(boot(volume, server, afterwards, image, user=user, server="lab", environment=variables))
+    said = boot(volume, server, afterwards, image, user=user, server="lab", environment=variables).split("\n")
 
     assert volume.read("notes").splitlines() == [
         "user before penguins",
@@ -110,13 +99,13 @@ def test_hooks_of_a_machine_run_in_their_order_as_root_and_as_the_user(boot, vol
     assert said.index("counting") < said.index("Hook count did not end within 2 s, and was killed.")
 
 
-def test_a_hook_of_root_that_fails_ends_the_start_and_says_why_where_the_hub_looks(boot, volume, lines):
+def test_a_hook_of_root_that_fails_ends_the_start_and_says_why_where_the_hub_looks(boot, volume):
     image = of_image(
         hook("archive", "before_start", "echo waiting for the archive; sleep 1000", user="root", timeout=2),
         hook("licence", "before_start", "echo no licence is left >&2; exit 3", user="root"),
         hook("beside", "after_start", f"touch {HOME}/beside", user="root"),
     )
-    said = lines(boot(volume, "touch started; exec sleep infinity", "true", image))
+    said = boot(volume, "touch started; exec sleep infinity", "true", image).split("\n")
     # The hub shows as much of the console.
     shown = said[-20:]
     words = [

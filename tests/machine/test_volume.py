@@ -18,7 +18,7 @@ def test_a_volume_is_formatted_once_and_the_next_machine_finds_its_files_and_its
     assert f"formatting the volume {volume.id}, which is blank" in said
     assert SERVER in said
     assert re.search(rf"/dev/vd. {HOME} ext4 rw,nosuid,nodev", said)
-    assert f"\n{HOME}\n" in re.sub(r"(?m)^\[ *[\d.]+\] [\w-]+\[\d+\]: ", "", said.replace("\r", ""))
+    assert f"\n{HOME}\n" in said
     assert volume.read("starts") == "started\n"
     assert re.search(r"Filesystem state: +clean\n", volume.ask("dumpe2fs", "-h"))
 

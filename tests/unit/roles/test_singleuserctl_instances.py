@@ -13,10 +13,12 @@ import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from libcloudspawner.providers.base import LaunchRequest, Limits, ProviderError, State
+from launch import launch_request
+from libcloudspawner.providers.base import Limits, ProviderError, State
 from libcloudspawner.providers.systemd import SystemdProvider
 
 TOKEN = "a-token-that-nobody-may-see"
@@ -451,11 +453,7 @@ def provider(host, tmp_path):
 
 
 def test_the_spawner_and_the_helper_understand_each_other(host, provider):
-    def request(**values):
-        defaults = {"user": "alice", "server": "", "account": "jupyter-alice", "image": "default", "size": ""}
-        defaults |= {"limits": Limits(), "command": ("jupyterhub-singleuser",), "environment": {"TOKEN": TOKEN}}
-        return LaunchRequest(name="alice", request_id="r1", **{**defaults, **values})
-
+    request = partial(launch_request, request_id="r1", size="", limits=Limits(), environment={"TOKEN": TOKEN})
     with pytest.raises(ProviderError, match="uid 0") as caught:
         provider.create(request(account="root"))
     assert caught.value.reason == "node-refused"
