@@ -12,6 +12,7 @@ import importlib.util
 import re
 import shlex
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _HOOKS = "/usr/local/libexec/jupyterhub-singleuser-hooks"
 _ROOT_HOOKS = f"{_FOLDER}/hooks.json"
 _BEFORE_UNIT = "jupyterhub-singleuser-before.service"
 _BESIDE_UNIT = "jupyterhub-singleuser-beside.service"
+# Of a start that fails, the hub shows what the console says.
+_TO_CONSOLE = ("StandardOutput=journal+console", "StandardError=journal+console")
 # A little longer than the role node lets hooks before the end take.
 _STOP_SECONDS = 50
 # The other one takes 20 ms of a processor for each start, which fifty starts at once feel.
@@ -139,10 +142,10 @@ def _from_template(request: LaunchRequest, module: str, name: str, volume: str, 
     return text
 
 
-def _check_names(account: str, environment: Mapping[str, str]) -> None:
+def _check_names(account: str, *environments: Mapping[str, str]) -> None:
     if not _ACCOUNT.fullmatch(account):
         raise ProviderError(f"{account!r} cannot be the name of a Unix account.", reason="userdata")
-    for variable, value in environment.items():
+    for variable, value in chain.from_iterable(one.items() for one in environments):
         if not _VARIABLE.fullmatch(variable):
             raise ProviderError(f"{variable!r} cannot be the name of an environment variable.", reason="userdata")
         if _DROPPED.search(value):
@@ -154,8 +157,7 @@ def _check_names(account: str, environment: Mapping[str, str]) -> None:
 
 
 def _cloud_config(request: LaunchRequest, volume: str, is_used: bool) -> str:
-    _check_names(request.account, request.environment)
-    _check_names(request.account, _known(request))
+    _check_names(request.account, request.environment, _known(request))
     unit = _server_unit(request)
     path = f"{_ENVIRONMENTS}/default/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     variables = {"PATH": path, "SHELL": "/bin/bash", **request.environment}
@@ -217,8 +219,7 @@ def _home_unit(request: LaunchRequest, volume: str, is_used: bool) -> str:
         "[Service]",
         "Type=oneshot",
         "RemainAfterExit=yes",
-        "StandardOutput=journal+console",
-        "StandardError=journal+console",
+        *_TO_CONSOLE,
         # A file system that has to be repaired takes its time.
         "TimeoutStartSec=infinity",
         f"ExecStart={_HOME} {quoted_word(volume)} {request.account}{' used' if is_used else ''}",
@@ -271,11 +272,7 @@ def _beside_unit(request: LaunchRequest, volume: str) -> str:
 def _for_root(request: LaunchRequest) -> list[str]:
     """What commands of root find; in the server's unit they would have its variables, such as LD_PRELOAD."""
     variables = [quoted_word(f"{name}={value}").replace("$$", "$") for name, value in _known(request).items()]
-    return [
-        *(f"Environment={variable}" for variable in variables),
-        "StandardOutput=journal+console",
-        "StandardError=journal+console",
-    ]
+    return [*(f"Environment={variable}" for variable in variables), *_TO_CONSOLE]
 
 
 def _known(request: LaunchRequest) -> dict[str, str]:
@@ -312,8 +309,7 @@ def _drop_in(request: LaunchRequest, volume: str) -> str:
         f"WorkingDirectory={home}",
         f"BindPaths={home}",
         f"ReadWritePaths={home}",
-        "StandardOutput=journal+console",
-        "StandardError=journal+console",
+        *_TO_CONSOLE,
         # What the cloud knows of a machine holds the token of the server.
         "IPAddressDeny=169.254.169.254/32 fd00:ec2::254/128",
         "Restart=on-failure",
