@@ -140,22 +140,26 @@ def give_configuration(hub, host, user, code):
 
 
 def test_a_server_that_ends_as_it_starts_shows_its_last_words_and_leaves_nothing(hub, host):
-    give_configuration(hub, host, "clumsy", "raise SystemExit('my own mistake')")
+    give_configuration(hub, host, "clumsy", "[print(n) for n in range(50)]; raise SystemExit('my own mistake')")
     answer = hub.request_start("clumsy")
     assert answer.status_code == 500
     assert answer.json()["message"].startswith("The server ended while it started")
     assert "my own mistake" in answer.json()["message"]
     assert_nothing_is_left(host, "clumsy", "clumsy")
-    assert "my own mistake" in hub.call("GET", "/users/clumsy/server/progress").text
+    progress = hub.call("GET", "/users/clumsy/server/progress").text
+    assert "my own mistake" in progress
+    assert "Serving notebooks" not in progress, "what the server before it wrote"
 
 
 def test_a_server_that_never_answers_shows_its_last_words_when_time_is_up(hub, host):
-    give_configuration(hub, host, "sleepy", "import time; print('I am tired', flush=True); time.sleep(1000)")
+    words = "[print(n) for n in range(50)]; print('I am tired', flush=True)"
+    give_configuration(hub, host, "sleepy", f"{words}; import time; time.sleep(1000)")
     assert hub.request_start("sleepy").status_code in (201, 202)
     hub.wait_for("sleepy", seconds=90, pending=None)
     progress = hub.call("GET", "/users/sleepy/server/progress").text
     assert "did not answer within 55 seconds" in progress
     assert "I am tired" in progress
+    assert "Serving notebooks" not in progress, "what the server before it wrote"
     assert_nothing_is_left(host, "sleepy", "sleepy")
     assert hub.call("GET", "/users").ok
 

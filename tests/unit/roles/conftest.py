@@ -147,7 +147,10 @@ class Host:
         if "--sync" in arguments:
             self._arrived = list(self.journal)
             return ""
-        return "".join(f"{line}\n" for line in self._arrived)
+        # As systemd 252: with a time, --lines means the first lines since then.
+        lines = self._arrived[::-1] if "--reverse" in arguments else self._arrived
+        (count,) = [int(argument.removeprefix("--lines=")) for argument in arguments if argument.startswith("--lines=")]
+        return "".join(f"{line}\n" for line in lines[:count])
 
     def _show(self, _: str, properties: str, *units: str) -> str:
         if "DropInPaths" in properties:

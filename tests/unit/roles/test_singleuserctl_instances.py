@@ -463,8 +463,8 @@ def test_the_spawner_and_the_helper_understand_each_other(host, provider):
     assert provider.list() == [created]
     assert provider.get(created.id) == created
 
-    host.journal = ["one", "two"]
-    assert provider.log(created, 2) == ["one", "two"]
+    host.journal = ["one", "two", "three"]
+    assert provider.log(created, 2) == ["two", "three"]
     host.units["jupyterhub-singleuser@alice.service"] = {"ActiveState": "failed", "Result": "oom-kill"}
     (failed,) = provider.list()
     assert (failed.state, failed.detail) == (State.FAILED, "oom-kill")
