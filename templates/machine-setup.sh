@@ -75,6 +75,8 @@ fi
 
 systemctl daemon-reload
 systemctl start "$unit" || give_up "the server of $account could not be started"
+# A machine that boots again has its server again, which the hub has not stopped.
+systemctl --quiet add-wants multi-user.target "$unit"
 say "started $unit"
 
 # The user may not write there, so each start of a kernel would compile anew; yet nobody has to wait for it.

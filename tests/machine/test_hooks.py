@@ -121,3 +121,26 @@ def test_a_hook_of_root_that_fails_ends_the_start_and_says_why_where_the_hub_loo
     assert "/started/" not in listed
     assert "/beside/" not in listed
     assert re.search(r"Filesystem state: +clean\n", volume.ask("dumpe2fs", "-h"))
+
+
+def test_a_machine_that_boots_again_has_its_server_again_with_its_home_and_its_hooks(boot, volume):
+    image = of_image(
+        hook(
+            "share", "before_start", "mkdir --parents /srv/share && mount --types tmpfs tmpfs /srv/share", user="root"
+        ),
+        hook(
+            "off",
+            "after_start",
+            f"[ $(grep --count server {HOME}/notes) != 2 ] || systemctl poweroff",
+            user="root",
+        ),
+    )
+    server = f"""
+        mountpoint --quiet /srv/share
+        echo server $? of $(id --user --name) in $(pwd) >>{HOME}/notes
+        exec sleep infinity
+    """
+    again = f"until test -s {HOME}/notes; do sleep 1; done; sync; systemctl reboot"
+    boot(volume, server, again, image, boots=2)
+    assert volume.read("notes").splitlines() == [f"server 0 of ada in {HOME}"] * 2
+    assert re.search(r"Filesystem state: +clean\n", volume.ask("dumpe2fs", "-h"))
