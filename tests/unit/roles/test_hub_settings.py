@@ -633,6 +633,17 @@ def test_a_hub_whose_machines_are_among_those_of_others_has_to_say_how_it_knows_
     assert is_refused or said == ""
 
 
+def test_a_hub_does_not_lose_its_machines_by_another_mark():
+    def said(former, **variables):
+        there = {"__hub_host": {"hubs": [{"hub": "jupyterhub", "hub_id": "jupyterhub"}], "listening": []}}
+        return refusal(**installed(**former), **there, **{**CLOUD, "hub_storage_type": "volume", **variables})
+
+    words = "are marked by the hub_id jupyterhub, and with physics it would not know them"
+    assert words in said(VOLUME)
+    assert said(VOLUME, hub_id="jupyterhub") == ""
+    assert words not in said({"hub_provider": "systemd"})
+
+
 def test_instances_bear_the_mark_that_the_inventory_gives_them():
     assert configuration(SHARED, **CLOUD).LibcloudSpawner.hub_id == "physics"
     assert (
