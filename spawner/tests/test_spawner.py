@@ -285,6 +285,19 @@ async def test_a_start_that_is_given_up_leaves_nothing(new_spawner, provider):
     assert await spawner.poll() == 0
 
 
+async def test_a_start_that_is_given_up_is_over_while_its_instance_still_ends(new_spawner, provider):
+    provider.is_ready_at_once = False
+    ending = provider.befall("destroy", hangs=True)
+    start = asyncio.create_task(new_spawner().start())
+    await eventually(lambda: provider.names)
+    start.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert start.cancelled()
+    ending.release.set()
+    await eventually(lambda: not provider.names)
+
+
 async def test_a_failure_that_nobody_foresaw_leaves_nothing(new_spawner, provider, fleet, monkeypatch):
     async def fail(*_):
         raise ValueError("a bug")

@@ -50,6 +50,20 @@ def test_f4_a_hub_killed_while_servers_run_finds_them_again(hub: Hub, cloud: Fak
     settle(hub)
 
 
+def test_a_start_that_its_user_gives_up_is_over_though_the_machine_takes_its_time(hub: Hub, cloud: FakeCloud) -> None:
+    hub.start(CLEANUP_SECONDS="5")
+    cloud.boot_seconds = 60
+    cloud.delete_seconds = 5
+    hub.begin("alice")
+    wait_until(lambda: cloud.servers)
+    hub.ask("DELETE", "/users/alice/server")
+    wait_until(lambda: not hub.servers() and not hub.tokens())
+    cloud.boot_seconds = 0
+    wait_until(lambda: not cloud.servers)
+    starts(hub)
+    settle(hub)
+
+
 @pytest.mark.parametrize("is_deleted_meanwhile", [True, False])
 def test_f4_a_hub_killed_during_a_stop_ends_it_or_keeps_the_server(
     hub: Hub, cloud: FakeCloud, is_deleted_meanwhile: bool

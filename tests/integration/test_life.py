@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import re
 
 import pytest
 
@@ -157,7 +158,8 @@ def test_a_server_that_never_answers_shows_its_last_words_when_time_is_up(hub, h
     assert hub.request_start("sleepy").status_code in (201, 202)
     hub.wait_for("sleepy", seconds=90, pending=None)
     progress = hub.call("GET", "/users/sleepy/server/progress").text
-    assert "did not answer within 55 seconds" in progress
+    # What is left of the minute when the server was started, and of that, time to read what it wrote.
+    assert re.search("did not answer within 5[0-5] seconds", progress)
     assert "I am tired" in progress
     assert "Serving notebooks" not in progress, "what the server before it wrote"
     assert_nothing_is_left(host, "sleepy", "sleepy")
@@ -186,11 +188,9 @@ def test_stopping_a_server_as_it_starts_leaves_nothing(hub, host):
     with concurrent.futures.ThreadPoolExecutor() as threads:
         start = threads.submit(hub.request_start, "hasty")
         hub.wait_for("hasty", pending="spawn")
-        hub.call("DELETE", "/users/hasty/server")
+        assert hub.call("DELETE", "/users/hasty/server").status_code in (202, 204)
         start.result()
-    hub.wait_for("hasty", pending=None)
-    if hub.server("hasty").get("ready"):
-        hub.stop("hasty")
+    hub.wait_for("hasty", pending=None, ready=False)
     assert_nothing_is_left(host, "hasty", "hasty")
 
 

@@ -729,7 +729,9 @@ class LibcloudSpawner(FormerNames, Spawner):
             reason = "timeout" if seconds >= self.start_timeout else _reason(error)
             observability.START_FAILURES.labels(reason).inc()
             observability.tell(self.log, "start-failed", **whose, reason=reason, seconds=round(seconds, 3))
-            await self._clean_up()
+            # Who gives a start up has JupyterHub stop the server a second later, which fails while the start goes on.
+            was_given_up = isinstance(error, asyncio.CancelledError)
+            await self._clean_up(0 if was_given_up else _CLEANUP_SECONDS / 2)
             raise
         else:
             observability.tell(self.log, "ready", **whose, seconds=round(time.monotonic() - began, 3))
@@ -819,7 +821,7 @@ class LibcloudSpawner(FormerNames, Spawner):
         observability.tell(self.log, "gone", **self._whose, state=instance.state.value if instance else "")
         # JupyterHub does not call stop() for what is gone, yet files of it may be left.
         try:
-            await self._clean_up()
+            await self._clean_up(_CLEANUP_SECONDS / 2)
             self._revoke_forgotten_token()
         except Exception:
             self.log.exception("%s is gone, but something of it may be left", self._log_name)
@@ -838,11 +840,11 @@ class LibcloudSpawner(FormerNames, Spawner):
                 self.db.commit()
             self._cpu_seen = (now, used)
 
-    async def _clean_up(self) -> None:
-        """Destroy the instance; what takes longer goes on in the background."""
+    async def _clean_up(self, patience: float) -> None:
+        """Destroy the instance; what takes longer than so many seconds goes on in the background."""
         if self.request_id:
             destruction = self._fleet.destroy_in_background(self.request_id, self.instance_name)
-            await asyncio.wait([destruction], timeout=_CLEANUP_SECONDS / 2)
+            await asyncio.wait([destruction], timeout=patience)
 
     def _revoke_forgotten_token(self) -> None:
         """Delete the server's API token, which JupyterHub itself cannot find again after a restart of the hub."""
