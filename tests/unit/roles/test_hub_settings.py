@@ -263,6 +263,16 @@ def test_programs_of_postgresql_are_told_of_the_database_without_its_password(ur
             {"hub_db_type": "postgresql", "hub_allow_new_database": "true"},
             "",
         ),
+        (
+            "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite",
+            {"hub_db_type": "postgresql", "hub_copy_database": "true"},
+            "",
+        ),
+        (
+            "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite",
+            {"hub_db_type": "postgresql", "hub_copy_database": "true", "hub_allow_new_database": "true"},
+            "Give one of the two",
+        ),
         ("postgresql+psycopg:///jupyterhub?host=/run/postgresql", {"hub_db_type": "postgresql"}, ""),
         (
             "postgresql://hub:former@db/hub",
