@@ -114,8 +114,8 @@ def test_users_their_tokens_and_servers_that_run_are_taken_along(hub, request):
 def test_nothing_is_copied_beside_what_a_database_holds(postgresql, play, hub):
     done = play("--skip-tags", "node_install", hub_copy_database=True)
     assert done.returncode != 0
-    assert "Nothing was copied from postgresql:///jupyterhub to sqlite:////var/lib/jupyterhub" in done.stdout
-    assert "already" in done.stdout
+    assert "The hub goes on with postgresql:///jupyterhub?host=/run/postgresql, and" in done.stdout
+    assert "taken along to sqlite:////var/lib/jupyterhub/jupyterhub.sqlite: The other database holds" in done.stdout
     hub.wait_until_up()
     assert hub.call("GET", "/users/ancient").ok
 
@@ -248,6 +248,27 @@ def test_a_database_elsewhere_that_refuses_the_hub_leaves_it_as_it_is(play, hub)
     assert hub.call("GET", "/users/barbara").status_code == 200
 
 
+def test_it_goes_back_to_sqlite_with_all_that_it_keeps(play, sql, hub, host):
+    # As the authenticator native makes it.
+    sql("SET ROLE keeper; CREATE TABLE users_info (id SERIAL PRIMARY KEY, username VARCHAR(128) NOT NULL, "
+        "password BYTEA NOT NULL, is_authorized BOOLEAN); INSERT INTO users_info (username, password, is_authorized) "
+        "VALUES ('barbara', 'hash-of-barbara', true)", "elsewhere", "postgres")  # fmt: skip
+    database = "/var/lib/jupyterhub/jupyterhub.sqlite"
+    host.check_output("if test -e %s; then mv %s %s.aside; fi", database, database, database)
+    done = play("--skip-tags", "node_install", "--diff", "-vvv", hub_copy_database=True)
+    assert done.returncode == 0, done.stdout[-6000:]
+    for word in (PASSWORD, URL, "p%3Aw%5Cd%40Geheim", "hash-of-barbara"):
+        assert word not in done.stdout
+    hub.wait_until_up()
+    assert hub.call("GET", "/users/barbara").status_code == 200
+    assert hub.call("POST", "/users/katherine").ok
+    question = f"import sqlite3; print(*sqlite3.connect('{database}').execute('SELECT * FROM users_info'))"
+    assert host.check_output("python3 -c %s", question) == "(1, 'barbara', b'hash-of-barbara', 1)"
+    assert host.file(database).mode == 0o600
+    assert host.file(database).user == "jupyterhub"
+    assert not host.file("/etc/jupyterhub/secrets/database.pgpass").exists
+
+
 def test_postgresql_goes_with_the_hub_that_it_was_installed_for(configured, remove, host):
     host.check_output(
         "DEBIAN_FRONTEND=noninteractive apt-get purge --yes --quiet --auto-remove postgresql 'postgresql-*'"
@@ -257,9 +278,3 @@ def test_postgresql_goes_with_the_hub_that_it_was_installed_for(configured, remo
     assert not host.package("postgresql").is_installed
     assert host.run("find /var/lib/postgresql /etc/postgresql -type f").stdout == ""
     remove(hub_db_type="postgresql")
-
-
-def test_it_goes_back_to_sqlite(configured, hub):
-    configured(hub_allow_new_database=True)
-    hub.wait_until_up()
-    assert hub.call("GET", "/users/admin").status_code == 200

@@ -2,20 +2,26 @@
 """Copy all that a hub keeps from one database into another: ``python -m libcloudspawner.copydatabase``.
 
 Both URLs come by standard input, as ``{"from": URL, "to": URL}``, since they can hold passwords. No hub may be using
-either of the two.
+either of the two; with ``--check``, by which nothing is copied, one may.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jupyterhub import orm
-from sqlalchemy import Engine, MetaData, create_engine, event, func, inspect, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, func, inspect, select
+from sqlalchemy.exc import DBAPIError
+
+RELEASE = "alembic_version"
 
 
 class CopyError(Exception):
@@ -25,37 +31,86 @@ class CopyError(Exception):
 def copy(source_url: str, target_url: str) -> int:
     """Copy the rows of all tables, and say how many users there are.
 
-    All of them are there afterwards, or none. Raises CopyError, also where the other database holds something already.
+    All of them are there afterwards, or none. Those that were copied before are left as they are. Raises CopyError,
+    also where the other database holds something else.
     """
-    source = create_engine(source_url)
-    target = create_engine(target_url)
+    with _opened(source_url, target_url) as (here, there), there.begin():
+        if there.dialect.name == "sqlite":
+            # Its driver begins only where rows are changed, after the tables are made.
+            there.exec_driver_sql("BEGIN")
+        tables = _tables(here)
+        if not _is_copied(here, there, tables):
+            _copy_rows(here, there, tables)
+        return int(there.scalar(select(func.count()).select_from(tables.tables["users"])) or 0)
+
+
+def check(source_url: str, target_url: str) -> None:
+    """Raises CopyError where they cannot be copied, as far as can be seen while the hub runs."""
+    with _opened(source_url, target_url) as (here, there):
+        _is_copied(here, there, _tables(here))
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Have what goes wrong say where it did."""
     try:
-        if not inspect(source).has_table("users"):
-            raise CopyError("The former database has no users to copy.")
-        for engine in (source, target):
-            _check_release(engine)
-        return _copy_rows(source, target, _tables(source))
-    except SQLAlchemyError as error:
-        # Not the statement, whose values are passwords and tokens.
-        raise CopyError(str(getattr(error, "orig", None) or error).strip()) from None
-    finally:
-        source.dispose()
-        target.dispose()
+        yield
+    except CopyError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the text of any of them may hold what nobody may see)
+        raise CopyError(f"{what}: {_words(error)}") from None
 
 
-def _check_release(engine: Engine) -> None:
-    """Raises CopyError where the tables are those of another release; an empty database is marked as of this one."""
+def _words(error: Exception) -> str:
+    """What went wrong, without the values that rows and URLs hold, which are passwords and tokens."""
+    said = error.orig if isinstance(error, DBAPIError) else None
+    if said is None:
+        return type(error).__name__
+    if said.args and isinstance(said.args[0], int):
+        # The texts of MySQL quote what was refused.
+        return f"{type(said).__name__} {said.args[0]}"
+    diag = getattr(said, "diag", None)
+    text = getattr(diag, "message_primary", None) or str(said).strip()
+    column = getattr(diag, "column_name", None)
+    return re.sub(r"(: +[^\w\s]| with text ).*", "", text.partition("\n")[0]) + (
+        f" (column {column})" if column else ""
+    )
+
+
+@contextlib.contextmanager
+def _opened(source_url: str, target_url: str) -> Iterator[tuple[Connection, Connection]]:
+    """Connections to both databases, of which the first has users, and neither the tables of another release."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_naming("The databases"))
+        with _naming("The former database"):
+            source = create_engine(source_url)
+            stack.callback(source.dispose)
+            if not inspect(source).has_table("users"):
+                raise CopyError("The former database has no users to copy.")
+            if not _is_of_this_release(source):
+                raise CopyError(
+                    "The former database has the tables of another release of JupyterHub. Run the playbook with the "
+                    "former variables, which brings it up to date, and copy it in a second run."
+                )
+        with _naming("The other database"):
+            target = create_engine(target_url)
+            stack.callback(target.dispose)
+            if inspect(target).has_table("users") and not _is_of_this_release(target):
+                raise CopyError("The other database has the tables of another release of JupyterHub. Use an empty one.")
+        here, there = (stack.enter_context(engine.connect()) for engine in (source, target))
+        yield here, there
+
+
+def _is_of_this_release(engine: Engine) -> bool:
     try:
         orm.check_db_revision(engine)
     except orm.DatabaseSchemaMismatch:
-        raise CopyError(
-            f"{engine.url.render_as_string()} has the tables of another release of JupyterHub. Run the playbook once "
-            "with it as the hub's database, which brings it up to date."
-        ) from None
+        return False
+    return True
 
 
-def _tables(source: Engine) -> MetaData:
-    """Those of JupyterHub, and those that authenticators have beside them, in types that each database knows."""
+def _tables(here: Connection) -> MetaData:
+    """Those of JupyterHub, and those that are beside them, in types that each database knows."""
     found = MetaData()
     for table in orm.Base.metadata.sorted_tables:
         table.to_metadata(found)
@@ -63,36 +118,70 @@ def _tables(source: Engine) -> MetaData:
     @event.listens_for(found, "column_reflect")
     def _generic(_inspector: Any, _table: Any, column: dict[str, Any]) -> None:
         column["type"] = column["type"].as_generic()
+        # They are expressions of the one kind of database, such as nextval.
+        column["default"] = None
+        column.pop("identity", None)
 
-    others = set(inspect(source).get_table_names()) - set(found.tables) - {"alembic_version"}
-    found.reflect(source, only=sorted(others))
+    for name in sorted(set(inspect(here).get_table_names()) - set(found.tables)):
+        with _naming(f"The table {name}"):
+            Table(name, found, autoload_with=here)
     return found
 
 
-def _copy_rows(source: Engine, target: Engine, tables: MetaData) -> int:
-    present = set(inspect(source).get_table_names())
-    tables.create_all(target)
-    with source.connect() as here, target.begin() as there:
-        for table in tables.sorted_tables:
-            if there.execute(select(table).limit(1)).first():
-                raise CopyError(f"There is something in its table {table.name} already, and nothing is put beside it.")
-            rows = [dict(row) for row in here.execute(select(table)).mappings()] if table.name in present else []
+def _rows(connection: Connection, table: Table) -> list[dict[str, Any]]:
+    if not inspect(connection).has_table(table.name):
+        return []
+    return [dict(row) for row in connection.execute(select(table)).mappings()]
+
+
+def _is_copied(here: Connection, there: Connection, tables: MetaData) -> bool:
+    """Whether the other database holds the same already. Raises CopyError where it holds something else."""
+    differing, filled = [], []
+    for table in tables.sorted_tables:
+        with _naming(f"The table {table.name}"):
+            theirs = _rows(there, table)
+            if sorted(map(repr, theirs)) != sorted(map(repr, _rows(here, table))):
+                differing.append(table.name)
+            if theirs and table.name != RELEASE:
+                filled.append(table.name)
+    if differing and filled:
+        name = next((name for name in differing if name in filled), differing[0])
+        raise CopyError(
+            f"The other database holds something already, and its table {name} differs. Nothing is put beside it: use "
+            "an empty one."
+        )
+    return not differing
+
+
+def _copy_rows(here: Connection, there: Connection, tables: MetaData) -> None:
+    with _naming("The tables of the other database"):
+        tables.create_all(there)
+    for table in tables.sorted_tables:
+        with _naming(f"The table {table.name}"):
+            rows = _rows(here, table)
+            if table.name == RELEASE:
+                there.execute(table.delete())
             if not rows:
                 continue
             there.execute(table.insert(), rows)
             column = table.autoincrement_column
-            if column is not None and target.dialect.name == "postgresql":
-                name = target.dialect.identifier_preparer.format_table(table)
+            if column is not None and there.dialect.name == "postgresql":
+                name = there.dialect.identifier_preparer.format_table(table)
                 numbers = func.pg_get_serial_sequence(name, column.name)
                 there.execute(select(func.setval(numbers, func.max(column))))
-        return int(there.scalar(select(func.count()).select_from(tables.tables["users"])) or 0)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     os.umask(0o077)
+    parser = argparse.ArgumentParser(prog="python -m libcloudspawner.copydatabase", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only look whether they can be copied")
+    options = parser.parse_args(arguments)
     given = json.load(sys.stdin)
     try:
-        print(f"Users that were copied: {copy(given['from'], given['to'])}")
+        if options.check:
+            check(given["from"], given["to"])
+        else:
+            print(f"Users in the other database: {copy(given['from'], given['to'])}")
     except CopyError as error:
         print(error, file=sys.stderr)
         return 1
@@ -100,6 +189,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Those of migrations stand there even where nothing is migrated.
-    logging.disable(logging.INFO)
-    sys.exit(main())
+    # What goes wrong is said once, and drivers and migrations say more than that.
+    logging.disable(logging.WARNING)
+    sys.exit(main(sys.argv[1:]))
