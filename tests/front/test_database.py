@@ -99,11 +99,12 @@ def test_users_are_not_left_behind_in_sqlite_unawares(play, hub, host):
 
 def test_users_their_tokens_and_servers_that_run_are_taken_along(hub, request):
     hub.start("ancient")
-    assert hub.kernel("ancient").run("x = 42; print(x)") == "42"
+    kernel = hub.kernel("ancient")
+    assert kernel.run("x = 42; print(x)") == "42"
     token = hub.call("POST", "/users/ancient/tokens").json()["token"]
     request.getfixturevalue("postgresql")
     assert hub.server("ancient")["ready"]
-    assert hub.kernel("ancient").run("print(x)") == "42"
+    assert kernel.run("print(x)") == "42"
     own = Hub(hub.url, token).call("GET", "/user")
     assert own.json()["name"] == "ancient"
     # Numbers of rows go on where those that were copied end.
@@ -249,9 +250,8 @@ def test_a_database_elsewhere_that_refuses_the_hub_leaves_it_as_it_is(play, hub)
 
 
 def test_it_goes_back_to_sqlite_with_all_that_it_keeps(play, sql, hub, host):
-    # As the authenticator native makes it.
-    sql("SET ROLE keeper; CREATE TABLE users_info (id SERIAL PRIMARY KEY, username VARCHAR(128) NOT NULL, "
-        "password BYTEA NOT NULL, is_authorized BOOLEAN); INSERT INTO users_info (username, password, is_authorized) "
+    # The table that native has in the database of every hub.
+    sql("SET ROLE keeper; INSERT INTO users_info (username, password, is_authorized) "
         "VALUES ('barbara', 'hash-of-barbara', true)", "elsewhere", "postgres")  # fmt: skip
     database = "/var/lib/jupyterhub/jupyterhub.sqlite"
     host.check_output("if test -e %s; then mv %s %s.aside; fi", database, database, database)
@@ -262,7 +262,8 @@ def test_it_goes_back_to_sqlite_with_all_that_it_keeps(play, sql, hub, host):
     hub.wait_until_up()
     assert hub.call("GET", "/users/barbara").status_code == 200
     assert hub.call("POST", "/users/katherine").ok
-    question = f"import sqlite3; print(*sqlite3.connect('{database}').execute('SELECT * FROM users_info'))"
+    rows = "SELECT id, username, password, is_authorized FROM users_info"
+    question = f"import sqlite3; print(*sqlite3.connect('{database}').execute('{rows}'))"
     assert host.check_output("python3 -c %s", question) == "(1, 'barbara', b'hash-of-barbara', 1)"
     assert host.file(database).mode == 0o600
     assert host.file(database).user == "jupyterhub"
