@@ -142,7 +142,7 @@ def of_users(own: Hub, other: Hub, host: str) -> Iterator[str]:
     if same(own, other, "hub_id"):
         yield (
             f"The hub {own['hub']} wants the hub_id {own['hub_id']} of {other['hub']} on {host}, and would take its "
-            "instances for its own. Leave LibcloudSpawner.hub_id out of hub_config, or set another."
+            "instances for its own. Set another hub_id."
         )
 
 

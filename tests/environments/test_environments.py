@@ -13,7 +13,7 @@ from repositories import ENVIRONMENTS, commit, write
 EXAMPLES = Path(__file__).parents[2] / "environments"
 CHANNEL = Path(__file__).parents[1] / "conda_channel.py"
 
-COURSE = {"requirements.txt": "humanize\nnumpy==1.26.4\nnbgitpuller==1.3.0\n"}
+COURSE = {"requirements.txt": "humanize\nnumpy==2.2.6\nnbgitpuller==1.3.0\n"}
 GEO = {
     "environment.yaml": "channels: [conda-forge]\nvariables: {KIND: 'geo data'}\n"
     "dependencies:\n  - geo=1\n  - proj\n  - pip:\n    - humanize\n",
@@ -85,7 +85,7 @@ def student(hub):
 def test_what_a_repository_leaves_open_is_said_with_the_pins_to_paste(built):
     assert "leaves open which versions to install" in built
     assert "humanize==" in built
-    assert "numpy==1.26.4" not in built
+    assert "numpy==2.2.6" not in built
 
 
 def test_an_environment_of_conda_holds_the_packages_of_both_and_is_activated(offered, hub, student):
@@ -187,6 +187,8 @@ def test_a_changed_environment_is_built_beside_the_one_that_servers_run_from(
     [
         ({"requirements.txt": "no-such-package-anywhere==1\n"}, "no-such-package-anywhere"),
         ({"requirements.txt": "jupyterhub==0.9.2\n"}, "jupyterhub==0.9.2"),
+        # Written in C, and without wheels for any Python of today.
+        ({"requirements.txt": "netifaces==0.11.0\n"}, "such as build-essential and python3-dev."),
         ({"postBuild": "#!/bin/sh\necho the data is gone >&2\nexit 1\n"}, "postBuild failed: the data is gone"),
         ({"apt.txt": "no-such-package-of-debian\n"}, "no-such-package-of-debian"),
     ],

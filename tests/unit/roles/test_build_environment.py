@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,23 @@ def test_what_cannot_be_built_is_named_and_leaves_nothing(build, root, repositor
     assert done.returncode == 1
     assert words in done.stderr
     assert not (root / "course-1").exists()
+
+
+def test_a_release_without_a_wheel_that_cannot_be_built_is_told_what_helps(build, root, repository, index):
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: old\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": "def build_wheel(*_):\n    raise SystemExit('no compiler')\n",
+    }
+    with tarfile.open(index / "old-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"old-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    done = build(repository=repository(requirements_txt="old==1.0\n"))
+    assert done.returncode != 0
+    assert "no compiler" in done.stderr
+    assert "what the build takes into apt.txt" in done.stderr
 
 
 def test_files_in_the_folder_binder_are_those_that_count(build, root, repository):

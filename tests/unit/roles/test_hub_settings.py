@@ -447,7 +447,7 @@ def installed(hub_provider="systemd", hub_storage_type="home", hub_profile_list=
 
 FACTS = {"ansible_facts": {"default_ipv4": {"address": "10.0.0.1"}}}
 TRIAL = [{"display_name": "Trial", "spawner_override": {"storage_type": "none"}}]
-CLOUD = {"hub_provider": "openstack", "hub_userserver_sizes": ["s"], "hub_userserver_net": "n"}
+CLOUD = {"hub_provider": "openstack", "hub_id": "a", "hub_userserver_sizes": ["s"], "hub_userserver_net": "n"}
 VOLUME = {**CLOUD, "hub_storage_type": "volume"}
 
 
@@ -625,7 +625,15 @@ def test_profiles_have_times_of_their_own():
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"hub_provider": "openstack", "hub_connect_url": "http://10.0.0.5:8081", "hub_allow_data_loss": True}],
+    [
+        {},
+        {
+            "hub_provider": "openstack",
+            "hub_id": "physics",
+            "hub_connect_url": "http://10.0.0.5:8081",
+            "hub_allow_data_loss": True,
+        },
+    ],
     ids=str,
 )
 def test_servers_are_told_of_their_age_as_what_stops_them_is(settings):
@@ -672,7 +680,45 @@ def test_https_that_cannot_work_is_refused(variables, words):
     assert words in refusal(**variables)
 
 
-CLOUD = {"hub_provider": "openstack", "hub_connect_url": "http://10.0.0.5:8081"}
+CLOUD = {"hub_provider": "openstack", "hub_id": "physics", "hub_connect_url": "http://10.0.0.5:8081"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_refused"),
+    [
+        ({"hub_id": ""}, True),
+        ({"hub_id": "", "hub_name": "physics", "hub_http_port": 8010}, False),
+        ({"hub_id": "", "hub_config": {"LibcloudSpawner": {"hub_id": "physics"}}}, False),
+        # What a hub had before that was asked.
+        ({"hub_id": "jupyterhub"}, False),
+        ({"hub_id": "physics"}, False),
+    ],
+)
+def test_a_hub_whose_machines_are_among_those_of_others_has_to_say_how_it_knows_them(variables, is_refused):
+    said = refusal(**{**CLOUD, "hub_storage_type": "volume", **variables})
+    assert ("openstack needs a hub_id" in said) is is_refused
+    assert is_refused or said == ""
+
+
+def test_a_hub_does_not_lose_its_machines_by_another_mark():
+    def said(former, **variables):
+        there = {"__hub_host": {"hubs": [{"hub": "jupyterhub", "hub_id": "jupyterhub"}], "listening": []}}
+        return refusal(**installed(**former), **there, **{**CLOUD, "hub_storage_type": "volume", **variables})
+
+    words = "are marked by the hub_id jupyterhub, and with physics it would not know them"
+    assert words in said(VOLUME)
+    assert said(VOLUME, hub_id="jupyterhub") == ""
+    assert words not in said({"hub_provider": "systemd"})
+
+
+def test_instances_bear_the_mark_that_the_inventory_gives_them():
+    assert configuration(SHARED, **CLOUD).LibcloudSpawner.hub_id == "physics"
+    assert (
+        configuration(SHARED, **{**CLOUD, "hub_name": "b", "hub_http_port": 8010}).LibcloudSpawner.hub_id == "physics"
+    )
+    assert value("_hub_note.hub_id", **CLOUD) == "physics"
+
+
 IMAGES = [{"name": "jupyter", "tag": "auto", "default": True}, {"name": "r", "tag": "77aa"}, {"name": "debian-12"}]
 
 
@@ -808,6 +854,7 @@ def conflicts(own, *others, **further):
         ({"hub_https_hosts": ["other.example.org"]}, ""),
         ({**HTTPS, "hub_name": ""}, "Hubs that have a hub_name share it, and not with a hub that has none"),
         ({"hub_config": {"LibcloudSpawner": {"hub_id": "jupyterhub-chemistry"}}}, "wants the hub_id jupyterhub-chem"),
+        ({"hub_id": "jupyterhub-chemistry"}, "wants the hub_id jupyterhub-chem"),
         ({"hub_db_url": "sqlite:////var/lib/jupyterhub-chemistry/jupyterhub.sqlite"}, "wants the database sqlite:///"),
     ],
 )
