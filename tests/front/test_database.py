@@ -11,6 +11,7 @@ import re
 import time
 
 import pytest
+from hub import Hub
 from people import signed_in
 
 PASSWORD = "p:w\\d@Geheim"
@@ -43,7 +44,7 @@ def sql(host):
 
 @pytest.fixture(scope="module")
 def postgresql(configured, hub):
-    configured(hub_db_type="postgresql", hub_allow_new_database=True)
+    configured(hub_db_type="postgresql", hub_copy_database=True)
     hub.wait_until_up()
 
 
@@ -90,15 +91,39 @@ def test_users_are_not_left_behind_in_sqlite_unawares(play, hub, host):
     done = play("--tags", "always", hub_db_type="postgresql")
     assert done.returncode != 0
     assert "keeps its users in sqlite:////var/lib/jupyterhub/jupyterhub.sqlite" in done.stdout
-    assert "-e hub_allow_new_database=true" in done.stdout
+    assert "-e hub_copy_database=true" in done.stdout
     assert "changed=0" in done.stdout
     assert not host.package("postgresql").is_installed
     assert host.service("jupyterhub").systemd_properties["MainPID"] == process
 
 
+def test_users_their_tokens_and_servers_that_run_are_taken_along(hub, request):
+    hub.start("ancient")
+    kernel = hub.kernel("ancient")
+    assert kernel.run("x = 42; print(x)") == "42"
+    token = hub.call("POST", "/users/ancient/tokens").json()["token"]
+    request.getfixturevalue("postgresql")
+    assert hub.server("ancient")["ready"]
+    assert kernel.run("print(x)") == "42"
+    own = Hub(hub.url, token).call("GET", "/user")
+    assert own.json()["name"] == "ancient"
+    # Numbers of rows go on where those that were copied end.
+    assert hub.call("POST", "/users/ancient/tokens").ok
+    hub.stop("ancient")
+
+
+def test_nothing_is_copied_beside_what_a_database_holds(postgresql, play, hub):
+    done = play("--skip-tags", "node_install", hub_copy_database=True)
+    assert done.returncode != 0
+    assert "The hub goes on with postgresql:///jupyterhub?host=/run/postgresql, and" in done.stdout
+    assert "taken along to sqlite:////var/lib/jupyterhub/jupyterhub.sqlite: The other database holds" in done.stdout
+    hub.wait_until_up()
+    assert hub.call("GET", "/users/ancient").ok
+
+
 def test_the_hub_keeps_its_users_in_a_database_that_its_account_alone_reaches(postgresql, hub, sql, host):
     hub.call("POST", "/users/grace")
-    assert sql("SELECT name FROM users ORDER BY name").split() == ["admin", "grace"]
+    assert sql("SELECT name FROM users ORDER BY name").split() == ["admin", "ancient", "grace"]
     assert host.run("cd / && runuser --user=nobody -- psql --dbname=jupyterhub --command='SELECT 1'").failed
     assert sql("SELECT rolpassword IS NULL, rolsuper FROM pg_authid WHERE rolname = 'jupyterhub'", "postgres",
                "postgres") == "t|f"  # fmt: skip
@@ -224,6 +249,27 @@ def test_a_database_elsewhere_that_refuses_the_hub_leaves_it_as_it_is(play, hub)
     assert hub.call("GET", "/users/barbara").status_code == 200
 
 
+def test_it_goes_back_to_sqlite_with_all_that_it_keeps(play, sql, hub, host):
+    # The table that native has in the database of every hub.
+    sql("SET ROLE keeper; INSERT INTO users_info (username, password, is_authorized) "
+        "VALUES ('barbara', 'hash-of-barbara', true)", "elsewhere", "postgres")  # fmt: skip
+    database = "/var/lib/jupyterhub/jupyterhub.sqlite"
+    host.check_output("if test -e %s; then mv %s %s.aside; fi", database, database, database)
+    done = play("--skip-tags", "node_install", "--diff", "-vvv", hub_copy_database=True)
+    assert done.returncode == 0, done.stdout[-6000:]
+    for word in (PASSWORD, URL, "p%3Aw%5Cd%40Geheim", "hash-of-barbara"):
+        assert word not in done.stdout
+    hub.wait_until_up()
+    assert hub.call("GET", "/users/barbara").status_code == 200
+    assert hub.call("POST", "/users/katherine").ok
+    rows = "SELECT id, username, password, is_authorized FROM users_info"
+    question = f"import sqlite3; print(*sqlite3.connect('{database}').execute('{rows}'))"
+    assert host.check_output("python3 -c %s", question) == "(1, 'barbara', b'hash-of-barbara', 1)"
+    assert host.file(database).mode == 0o600
+    assert host.file(database).user == "jupyterhub"
+    assert not host.file("/etc/jupyterhub/secrets/database.pgpass").exists
+
+
 def test_postgresql_goes_with_the_hub_that_it_was_installed_for(configured, remove, host):
     host.check_output(
         "DEBIAN_FRONTEND=noninteractive apt-get purge --yes --quiet --auto-remove postgresql 'postgresql-*'"
@@ -233,9 +279,3 @@ def test_postgresql_goes_with_the_hub_that_it_was_installed_for(configured, remo
     assert not host.package("postgresql").is_installed
     assert host.run("find /var/lib/postgresql /etc/postgresql -type f").stdout == ""
     remove(hub_db_type="postgresql")
-
-
-def test_it_goes_back_to_sqlite(configured, hub):
-    configured(hub_allow_new_database=True)
-    hub.wait_until_up()
-    assert hub.call("GET", "/users/admin").status_code == 200

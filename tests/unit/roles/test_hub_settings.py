@@ -38,6 +38,8 @@ def refusal(**variables):
         "__hub_https_ports": {},
         "__hub_nodejs": {},
         "_hub_nodejs_minimum": "18",
+        "ansible_run_tags": ["all"],
+        "ansible_skip_tags": [],
     }
     defaults = {"hub_admin_users": ["ada"], "groups": {}, "inventory_hostname": "hub", **found}
     checks, of_task = problem_checks("hub", "sign_in", "problems")
@@ -263,6 +265,16 @@ def test_programs_of_postgresql_are_told_of_the_database_without_its_password(ur
             {"hub_db_type": "postgresql", "hub_allow_new_database": "true"},
             "",
         ),
+        (
+            "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite",
+            {"hub_db_type": "postgresql", "hub_copy_database": "true"},
+            "",
+        ),
+        (
+            "sqlite:////var/lib/jupyterhub/jupyterhub.sqlite",
+            {"hub_db_type": "postgresql", "hub_copy_database": "true", "hub_allow_new_database": "true"},
+            "Give one of the two",
+        ),
         ("postgresql+psycopg:///jupyterhub?host=/run/postgresql", {"hub_db_type": "postgresql"}, ""),
         (
             "postgresql://hub:former@db/hub",
@@ -270,6 +282,18 @@ def test_programs_of_postgresql_are_told_of_the_database_without_its_password(ur
             "",
         ),
         ("postgresql://hub:former@db/hub", {}, "keeps its users in postgresql://db/hub"),
+        (
+            "postgresql:///hub?password=former&host=db1",
+            {"hub_db_url": "postgresql:///hub?host=db2"},
+            "keeps its users in postgresql:///hub?host=db1, and",
+        ),
+        (
+            "postgresql:///hub?port=5432",
+            {"hub_db_url": "postgresql:///hub?port=5433"},
+            "in postgresql:///hub?port=5432",
+        ),
+        ("postgresql://db?dbname=one", {"hub_db_url": "postgresql://db?dbname=two"}, "in postgresql://db?dbname=one"),
+        ("postgresql:///hub?host=db&sslmode=no", {"hub_db_url": "postgresql:///hub?connect_timeout=9&host=db"}, ""),
     ],
 )
 def test_a_hub_does_not_lose_its_users_by_another_database(former, variables, words):
@@ -279,15 +303,58 @@ def test_a_hub_does_not_lose_its_users_by_another_database(former, variables, wo
     assert "former" not in said
 
 
+@pytest.mark.parametrize("flag", ["hub_copy_database", "hub_allow_new_database"])
+@pytest.mark.parametrize(
+    ("run", "skipped", "is_refused"),
+    [
+        (["all"], [], False),
+        (["all"], ["node_install"], False),
+        (["hub_configure", "hub_service"], [], False),
+        (["hub_service"], [], True),
+        (["all"], ["hub_configure"], True),
+    ],
+)
+def test_a_hub_changes_its_database_only_where_it_is_configured(flag, run, skipped, is_refused):
+    tags = {"ansible_run_tags": run, "ansible_skip_tags": skipped}
+    former = base64.b64encode(b'c.JupyterHub.db_url = "postgresql://db/hub"\n').decode()
+    said = refusal(**{flag: "true"}, **tags, __hub_former_secrets={"content": former})
+    assert ("name hub_configure and hub_service" in said) is is_refused
+    assert refusal(**{flag: "true"}, **tags, hub_db_url="postgresql://db/hub") == ""
+
+
+def test_users_that_are_to_be_taken_along_are_not_left_where_nobody_knows():
+    unknown = {"content": base64.b64encode(b"c.JupyterHub.services = []\n").decode()}
+    said = refusal(hub_copy_database="true", __hub_former_secrets=unknown)
+    assert "stands not in /etc/jupyterhub/secrets/secret_config.py" in said
+    # Of a hub that is not there yet, and where nothing is to be taken along.
+    assert refusal(hub_copy_database="true") == ""
+    assert refusal(__hub_former_secrets=unknown) == ""
+
+
 def test_a_database_is_made_or_named_and_not_both():
     assert "Leave out one" in refusal(hub_db_type="postgresql", hub_db_url="postgresql://db/hub")
 
 
-def test_hub_config_wins_over_the_variable_of_the_same_setting():
-    variables = {"hub_config": {"JupyterHub": {"db_url": "sqlite:///own.sqlite"}}}
+def test_hub_config_wins_over_what_the_role_says_of_connections():
+    variables = {"hub_db_type": "postgresql", "hub_config": {"JupyterHub": {"db_kwargs": {"pool_size": 9}}}}
     config = configuration(SHARED, **variables)
     config.merge(configuration(SECRET, **variables))
-    assert config.JupyterHub.db_url == "sqlite:///own.sqlite"
+    assert config.JupyterHub.db_kwargs == {"pool_size": 9}
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite+pysqlite://"])
+def test_a_database_in_memory_is_refused(url):
+    assert "would be gone whenever the hub starts" in refusal(hub_db_url=url)
+    assert refusal(hub_db_url="sqlite:////srv/hub.sqlite") == ""
+
+
+@pytest.mark.parametrize(
+    ("password", "is_refused"), [("p@ss", True), ("p@s@s", True), ("p%40ss", False), ("hunter/2", False)]
+)
+def test_a_password_that_is_cut_off_at_its_own_at_is_refused(password, is_refused):
+    said = refusal(hub_db_url=f"postgresql+psycopg://hub:{password}@db/hub?application_name=a@b")
+    assert ("Write it as %40" in said) is is_refused
+    assert "p@s" not in said
 
 
 @pytest.mark.parametrize(
@@ -309,8 +376,8 @@ def test_a_module_that_would_hide_the_spawner_is_refused():
 
 
 @pytest.mark.parametrize("variable", ["hub_config", "hub_config_secret"])
-@pytest.mark.parametrize("setting", ["services", "load_roles"])
-def test_services_and_roles_are_not_replaced(variable, setting):
+@pytest.mark.parametrize("setting", ["services", "load_roles", "db_url"])
+def test_what_the_role_fills_is_not_replaced(variable, setting):
     said = refusal(**{variable: {"JupyterHub": {setting: [], "port": 1}}})
     assert f"JupyterHub.{setting}," in said
     assert f"hub_{setting}" in said
@@ -821,6 +888,9 @@ def test_a_database_is_told_apart_without_account_and_password():
 
     assert place("postgresql+psycopg://hub:hunter/2@db:5433/hub?sslmode=require") == "postgresql://db:5433/hub"
     assert place("postgresql:///hub?password=hunter&host=/run/pg") == "postgresql:///hub?host=/run/pg"
+    assert place("postgresql://?dbname=hub&user=me&port=5433&host=db") == "postgresql://?dbname=hub?port=5433?host=db"
+    for password in ("hun?ter", "hun@ter", "h/u@nter", "hun&host=ter"):
+        assert place(f"postgresql+psycopg://hub:{password}@db/hub") == "postgresql://db/hub"
     assert place("sqlite:////srv/a@b.sqlite") == "sqlite:////srv/a@b.sqlite"
 
 

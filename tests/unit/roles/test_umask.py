@@ -20,8 +20,8 @@ def commands(tasks):
             yield task
 
 
-# Neither what removes, nor what keeps and brings back files with the modes that they have.
-OTHER = re.compile(r"remove.*|backup|restore.*")
+# Neither what removes, nor what keeps and brings back files with the modes that they have, or for the hub alone.
+OTHER = re.compile(r"remove.*|backup|restore.*|copy_database")
 INSTALLING = sorted(
     path for role in PREFIXES for path in ROLES.glob(f"{role}/tasks/*.yml") if not OTHER.fullmatch(path.stem)
 )
