@@ -34,14 +34,15 @@ def copy(source_url: str, target_url: str) -> int:
     All of them are there afterwards, or none. Those that were copied before are left as they are. Raises CopyError,
     also where the other database holds something else.
     """
-    with _opened(source_url, target_url) as (here, there), there.begin():
-        if there.dialect.name == "sqlite":
-            # Its driver begins only where rows are changed, after the tables are made.
-            there.exec_driver_sql("BEGIN")
+    with _opened(source_url, target_url) as (here, there):
         tables = _tables(here)
-        if not _is_copied(here, there, tables):
-            _copy_rows(here, there, tables)
-        return int(there.scalar(select(func.count()).select_from(tables.tables["users"])) or 0)
+        with there.begin():
+            if there.dialect.name == "sqlite":
+                # Its driver begins only where rows are changed, after the tables are made.
+                there.exec_driver_sql("BEGIN")
+            if not _is_copied(here, there, tables):
+                _copy_rows(here, there, tables)
+            return int(there.scalar(select(func.count()).select_from(tables.tables["users"])) or 0)
 
 
 def check(source_url: str, target_url: str) -> None:
