@@ -440,6 +440,19 @@ async def test_an_instance_that_never_answers_is_reported_with_its_log(fleet, pr
     assert str(caught.value).split("\n")[1:] == ["Waiting for a lock"]
 
 
+async def test_waiting_that_is_given_up_is_over_whatever_it_is_doing(fleet, provider, monkeypatch):
+    monkeypatch.setattr(fleet_module, "_PROBE_SECONDS", 0)
+    provider.is_ready_at_once = False
+    instance = await fleet.launch(launch_request("alice"))
+    for turns in range(200):
+        waiting = asyncio.create_task(fleet.wait_until_ready(instance, 30))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting}, timeout=1)
+        assert waiting.cancelled(), turns
+
+
 async def test_an_instance_that_vanishes_is_reported_at_once(fleet, provider):
     provider.is_ready_at_once = False
     instance = await fleet.launch(launch_request("alice"))

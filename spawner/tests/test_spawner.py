@@ -291,8 +291,8 @@ async def test_a_start_that_is_given_up_is_over_while_its_instance_still_ends(ne
     start = asyncio.create_task(new_spawner().start())
     await eventually(lambda: provider.names)
     start.cancel()
-    for _ in range(20):
-        await asyncio.sleep(0)
+    # Before JupyterHub asks for its stop.
+    await asyncio.wait({start}, timeout=1)
     assert start.cancelled()
     ending.release.set()
     await eventually(lambda: not provider.names)

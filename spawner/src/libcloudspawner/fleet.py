@@ -399,9 +399,16 @@ class Fleet:
 async def _answers(address: str, port: int) -> bool:
     if not address:
         return False
+    # Not by wait_for(), which before Python 3.12 loses a cancellation that comes as the attempt ends.
+    attempt = asyncio.ensure_future(asyncio.open_connection(address, port))
+    attempt.add_done_callback(_close)
     try:
-        reader_and_writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout=1)
-    except (OSError, asyncio.TimeoutError):
-        return False
-    reader_and_writer[1].close()
-    return True
+        await asyncio.wait({attempt}, timeout=1)
+        return attempt.done() and attempt.exception() is None
+    finally:
+        attempt.cancel()
+
+
+def _close(attempt: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result()[1].close()

@@ -33,6 +33,8 @@ _STATE = ("instance_name", "instance_id", "request_id")
 
 # What is left of start_timeout once a start has failed: half for reading the log, half for cleaning up.
 _CLEANUP_SECONDS = 5
+# As long as a start waits that was cancelled: JupyterHub stops the server a second later, which fails while it goes on.
+_CANCELLED_SECONDS = 0.5
 # Longer than a unit, or a machine with a volume, may take to stop; after that a user must be able to start anew.
 _STOP_SECONDS = 120
 # Listings may be some seconds old, so two looks have to be further apart than that.
@@ -694,7 +696,7 @@ class LibcloudSpawner(FormerNames, Spawner):
     async def start(self) -> str:
         """Launch an instance, wait until its server listens, and return its URL.
 
-        Whatever goes wrong, nothing of it stays behind.
+        Whatever goes wrong, nothing of it stays behind; what takes longer to go does so in the background.
         """
         # An administrator may have replaced apply_user_options; what a user may choose is checked all the same.
         if self._choices is None:
@@ -729,9 +731,8 @@ class LibcloudSpawner(FormerNames, Spawner):
             reason = "timeout" if seconds >= self.start_timeout else _reason(error)
             observability.START_FAILURES.labels(reason).inc()
             observability.tell(self.log, "start-failed", **whose, reason=reason, seconds=round(seconds, 3))
-            # Who gives a start up has JupyterHub stop the server a second later, which fails while the start goes on.
-            was_given_up = isinstance(error, asyncio.CancelledError)
-            await self._clean_up(0 if was_given_up else _CLEANUP_SECONDS / 2)
+            was_cancelled = isinstance(error, asyncio.CancelledError)
+            await self._clean_up(_CANCELLED_SECONDS if was_cancelled else _CLEANUP_SECONDS / 2)
             raise
         else:
             observability.tell(self.log, "ready", **whose, seconds=round(time.monotonic() - began, 3))
