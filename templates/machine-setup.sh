@@ -75,7 +75,9 @@ fi
 
 systemctl daemon-reload
 systemctl start "$unit" || give_up "the server of $account could not be started"
-# A machine that boots again has its server again, which the hub has not stopped.
+# A machine that boots again has its server again, which the hub has not stopped. A prepared host forgets its servers
+# then, and so would a machine whose image was made by the same role.
+rm -f /etc/tmpfiles.d/jupyterhub-singleuser.conf
 systemctl --quiet add-wants multi-user.target "$unit"
 say "started $unit"
 

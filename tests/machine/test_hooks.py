@@ -32,6 +32,10 @@ def of_image(*hooks, **variables):
     return {
         value("_node_programs.hooks"): (value("_node_python") + program, "0755"),
         value("_node_wanted.hooks"): (json.dumps(value("_node_users_hooks")), "0644"),
+        f"/etc/tmpfiles.d/{value('_node_name')}.conf": (
+            rendered(ROLES / "node/templates/tmpfiles.conf.j2", known),
+            "0644",
+        ),
         f"/etc/{value('_node_name')}/hooks.json": (json.dumps(value("_node_root_hooks")), "0600"),
         f"/etc/systemd/system/{value('_node_name')}@.service.d/{value('_node_drop_in')}": (
             rendered(ROLES / "node/templates/node.conf.j2", known),
