@@ -159,6 +159,12 @@ def test_of_a_url_that_is_none_no_part_is_shown(former, wrong):
             "The table users_info: invalid input syntax for type integer",
         ),
         (
+            'value "4711" is out of range for type integer',
+            'value "4711" is out of range for type integer',
+            "age",
+            "The table users_info: a value is out of range for type integer (column age)",
+        ),
+        (
             "PostgreSQL text fields cannot contain NUL (0x00) bytes",
             None,
             None,

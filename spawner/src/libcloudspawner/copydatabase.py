@@ -73,9 +73,8 @@ def _words(error: Exception) -> str:
     diag = getattr(said, "diag", None)
     text = getattr(diag, "message_primary", None) or str(said).strip()
     column = getattr(diag, "column_name", None)
-    return re.sub(r"(: +[^\w\s]| with text ).*", "", text.partition("\n")[0]) + (
-        f" (column {column})" if column else ""
-    )
+    first = re.sub(r'\bvalue "[^"]*"', "a value", text.partition("\n")[0])
+    return re.sub(r"(: +[^\w\s]| with text ).*", "", first) + (f" (column {column})" if column else "")
 
 
 @contextlib.contextmanager

@@ -150,7 +150,7 @@ class Host:
         # As systemd 252: with a time, --lines means the first lines since then.
         lines = self._arrived[::-1] if "--reverse" in arguments else self._arrived
         (count,) = [int(argument.removeprefix("--lines=")) for argument in arguments if argument.startswith("--lines=")]
-        return "".join(f"{line}\n" for line in lines[:count])
+        return "".join(json.dumps({"MESSAGE": line}) + "\n" for line in lines[:count])
 
     def _show(self, _: str, properties: str, *units: str) -> str:
         if "DropInPaths" in properties:

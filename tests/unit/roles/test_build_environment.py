@@ -136,6 +136,15 @@ def test_a_release_without_a_wheel_that_cannot_be_built_is_told_what_helps(build
     assert "what the build takes into apt.txt" in done.stderr
 
 
+def test_a_repository_that_is_a_package_and_cannot_be_built_is_not_taken_for_a_release(build, root, repository):
+    project = '[project]\nname = "lessons"\nversion = "0.1"\n'
+    backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    code = "def build_wheel(*_):\n    raise SystemExit('my mistake')\n"
+    done = build(repository=repository(pyproject_toml=project + backend, **{"backend.py": code}))
+    assert "my mistake" in done.stderr
+    assert "apt.txt" not in done.stderr
+
+
 def test_files_in_the_folder_binder_are_those_that_count(build, root, repository):
     assert (
         build(repository=repository(binder__requirements_txt="extra==1.5\n", requirements_txt="nothere")).returncode

@@ -349,6 +349,21 @@ def test_a_database_in_memory_is_refused(url):
 
 
 @pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("sqlite:////srv/hub.sqlite", True),
+        ("sqlite:////var/lib/jupyterhub/../hub.sqlite", True),
+        ("sqlite:////var/lib/jupyterhub/hub.sqlite", False),
+        ("sqlite:///hub.sqlite", False),
+        ("postgresql://hub@db/hub", False),
+    ],
+)
+def test_users_are_not_copied_to_where_the_hub_may_not_write(url, is_refused):
+    said = refusal(hub_copy_database=True, hub_db_url=url)
+    assert ("The hub may write below /var/lib/jupyterhub alone" in said) is is_refused
+
+
+@pytest.mark.parametrize(
     ("password", "is_refused"), [("p@ss", True), ("p@s@s", True), ("p%40ss", False), ("hunter/2", False)]
 )
 def test_a_password_that_is_cut_off_at_its_own_at_is_refused(password, is_refused):
@@ -692,6 +707,7 @@ CLOUD = {"hub_provider": "openstack", "hub_id": "physics", "hub_connect_url": "h
         # What a hub had before that was asked.
         ({"hub_id": "jupyterhub"}, False),
         ({"hub_id": "physics"}, False),
+        ({"hub_id": "", "hub_config": {"LibcloudSpawner": {"hub_id": "jupyterhub"}}}, False),
     ],
 )
 def test_a_hub_whose_machines_are_among_those_of_others_has_to_say_how_it_knows_them(variables, is_refused):
@@ -705,10 +721,29 @@ def test_a_hub_does_not_lose_its_machines_by_another_mark():
         there = {"__hub_host": {"hubs": [{"hub": "jupyterhub", "hub_id": "jupyterhub"}], "listening": []}}
         return refusal(**installed(**former), **there, **{**CLOUD, "hub_storage_type": "volume", **variables})
 
-    words = "are marked by the hub_id jupyterhub, and with physics it would not know them"
+    words = "marked by the hub_id jupyterhub, and with physics it would know nothing"
     assert words in said(VOLUME)
+    assert "volumes" in said(VOLUME)
     assert said(VOLUME, hub_id="jupyterhub") == ""
+    assert said(VOLUME, hub_allow_data_loss="true") == ""
+    # The servers of a host are not those of a cloud, whatever marks them.
     assert words not in said({"hub_provider": "systemd"})
+    assert words not in said(VOLUME, hub_provider="systemd")
+    assert "accounts and homes" in said({"hub_provider": "systemd"}, hub_provider="systemd", hub_storage_type="home")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"hub_id": "Physics_1"}, "digits and single dashes, and is Physics_1"),
+        ({"hub_id": "a" * 64}, "at most 63 small letters"),
+        ({"hub_id": "a", "hub_config": {"LibcloudSpawner": {"hub_id": "b"}}}, "hub_id is a, and hub_config has b"),
+        ({"hub_id": "a", "hub_config": {"LibcloudSpawner": {"hub_id": "a"}}}, ""),
+    ],
+)
+def test_a_mark_that_cannot_be_is_refused(variables, words):
+    said = refusal(**variables)
+    assert (words in said) if words else said == ""
 
 
 def test_instances_bear_the_mark_that_the_inventory_gives_them():

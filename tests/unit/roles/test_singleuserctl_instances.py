@@ -95,6 +95,21 @@ def test_a_unit_that_fails_shows_what_it_wrote_last(host):
     assert host.start()["error"].split("\n") == ["Job for the unit failed.", "Traceback", "ImportError: numpy"]
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (["first", "10%\r20%\r30%", "last"], ["30%", "last"]),
+        # As the journal hands on what is no text.
+        ([list(b"\x1b[31mred\x1b[0m \xff")], ["\x1b[31mred\x1b[0m \ufffd"]),
+        ([None, "last"], ["last"]),
+    ],
+)
+def test_what_a_server_wrote_last_is_shown_in_its_order_whatever_it_is(host, written, shown):
+    host.start()
+    host.journal = written
+    assert host.ask("log", instance="alice", lines=2)["lines"] == shown
+
+
 def test_a_unit_that_fails_without_a_word_is_reported_all_the_same(host):
     host.failures["start"] = ""
     host.journal = ["ImportError: numpy"]
