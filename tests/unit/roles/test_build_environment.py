@@ -18,6 +18,8 @@ from wheels import write_wheel
 FILES = Path(__file__).parents[3] / "roles/environment/files"
 PYTHON = "/usr/bin/python3"
 UV = Path(sys.prefix) / "bin/uv"
+# Of a project that is built by a module of its own.
+BACKEND = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
 sys.path.insert(0, str(FILES))
@@ -122,7 +124,7 @@ def test_what_cannot_be_built_is_named_and_leaves_nothing(build, root, repositor
 def test_a_release_without_a_wheel_that_cannot_be_built_is_told_what_helps(build, root, repository, index):
     files = {
         "PKG-INFO": "Metadata-Version: 2.1\nName: old\nVersion: 1.0\n",
-        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "pyproject.toml": BACKEND,
         "backend.py": "def build_wheel(*_):\n    raise SystemExit('no compiler')\n",
     }
     with tarfile.open(index / "old-1.0.tar.gz", "w:gz") as archive:
@@ -138,9 +140,8 @@ def test_a_release_without_a_wheel_that_cannot_be_built_is_told_what_helps(build
 
 def test_a_repository_that_is_a_package_and_cannot_be_built_is_not_taken_for_a_release(build, root, repository):
     project = '[project]\nname = "lessons"\nversion = "0.1"\n'
-    backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     code = "def build_wheel(*_):\n    raise SystemExit('my mistake')\n"
-    done = build(repository=repository(pyproject_toml=project + backend, **{"backend.py": code}))
+    done = build(repository=repository(pyproject_toml=project + BACKEND, **{"backend.py": code}))
     assert "my mistake" in done.stderr
     assert "apt.txt" not in done.stderr
 
@@ -155,7 +156,6 @@ def test_files_in_the_folder_binder_are_those_that_count(build, root, repository
 
 def test_the_repository_may_be_a_project_itself(build, root, repository, index, monkeypatch):
     project = '[project]\nname = "lessons"\nversion = "0.1"\ndependencies = ["extra"]\n'
-    backend = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     write_wheel(index, "lessons", "0.1")
     code = (
         "import shutil\n"
@@ -163,7 +163,7 @@ def test_the_repository_may_be_a_project_itself(build, root, repository, index, 
         f"    shutil.copy({str(index)!r} + '/lessons-0.1-py3-none-any.whl', folder)\n"
         "    return 'lessons-0.1-py3-none-any.whl'\n"
     )
-    done = build(repository=repository(pyproject_toml=project + backend, **{"backend.py": code}))
+    done = build(repository=repository(pyproject_toml=project + BACKEND, **{"backend.py": code}))
     assert done.returncode == 0, done.stderr
     assert version(root / "course-1", "lessons") == "0.1"
     assert version(root / "course-1", "extra") == "1.5"

@@ -462,7 +462,13 @@ def installed(hub_provider="systemd", hub_storage_type="home", hub_profile_list=
 
 FACTS = {"ansible_facts": {"default_ipv4": {"address": "10.0.0.1"}}}
 TRIAL = [{"display_name": "Trial", "spawner_override": {"storage_type": "none"}}]
-CLOUD = {"hub_provider": "openstack", "hub_id": "a", "hub_userserver_sizes": ["s"], "hub_userserver_net": "n"}
+CLOUD = {
+    "hub_provider": "openstack",
+    "hub_id": "physics",
+    "hub_connect_url": "http://10.0.0.5:8081",
+    "hub_userserver_sizes": ["s"],
+    "hub_userserver_net": "n",
+}
 VOLUME = {**CLOUD, "hub_storage_type": "volume"}
 
 
@@ -638,19 +644,7 @@ def test_profiles_have_times_of_their_own():
     assert "whole seconds" in refusal(**{**known, "hub_cull_timeouts": {"project": "1h"}})
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {
-            "hub_provider": "openstack",
-            "hub_id": "physics",
-            "hub_connect_url": "http://10.0.0.5:8081",
-            "hub_allow_data_loss": True,
-        },
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("settings", [{}, {**CLOUD, "hub_allow_data_loss": True}], ids=str)
 def test_servers_are_told_of_their_age_as_what_stops_them_is(settings):
     known = {**settings, "hub_cull_max_age": 28800, "hub_cull_notice": 900}
     (_, culler) = configuration(SECRET, **known).JupyterHub.services
@@ -693,9 +687,6 @@ def test_requirements_of_ones_own_hold_what_stops_idle_servers():
 )
 def test_https_that_cannot_work_is_refused(variables, words):
     assert words in refusal(**variables)
-
-
-CLOUD = {"hub_provider": "openstack", "hub_id": "physics", "hub_connect_url": "http://10.0.0.5:8081"}
 
 
 @pytest.mark.parametrize(
